@@ -1,0 +1,29 @@
+"""One torch.library for all operations: schema, kernel, fake."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_library = torch.library.Library("qgssl_fast", "FRAGMENT")
+
+
+def define(schema: str, function: Callable[..., Any], fake: Callable[..., Any]) -> Callable[..., Any]:
+    """Define ``qgssl_fast::<schema>``, served by `function` on every device; returns the operator.
+
+    `fake` gives outputs of the right shape, dtype and device. The schema must say which arguments are changed (none).
+    """
+    name = schema.split("(", 1)[0]
+    _library.define(schema)
+    _library.impl(name, function, "CompositeExplicitAutograd")
+    torch.library.register_fake(f"qgssl_fast::{name}", fake, lib=_library)
+    operator: Callable[..., Any] = getattr(torch.ops.qgssl_fast, name).default
+    return operator
+
+
+def direct(*tensors: Tensor) -> bool:
+    """Whether the kernel may be called without the dispatcher, which costs more than a small mask does."""
+    return not torch.compiler.is_compiling() and all(type(tensor) is Tensor for tensor in tensors)
