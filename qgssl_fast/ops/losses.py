@@ -1,0 +1,186 @@
+"""Losses per sample and their quality-weighted mean (Abhishek and Hamarneh 2026), differentiable, in 2D and 3D.
+
+Logits are [B, 1, *S] (binary, sigmoid) or [B, C, *S] (softmax). The dtype of a target says what it is: integer or bool
+means hard labels, [B, *S] or [B, 1, *S]; floating means probabilities, [B, C, *S], or, where binary, [B, 1, *S] or [B, *S].
+Targets, teachers and weights are constants: no gradient flows into them. float16 and bfloat16 are summed in float32.
+Values of labels and weights are checked only where the environment has QGSSL_DEBUG=1, since looking at them makes the
+host wait; otherwise a label outside the classes counts as no class.
+"""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from ..kernels.reference import losses as reference
+
+KINDS = {
+    "mse": reference.squared,
+    "kl": reference.divergence,
+    "bce_dice": reference.entropy_dice,
+    "ce_dice": reference.entropy_dice,
+}
+
+
+def soft_dice(probs: Tensor, target: Tensor) -> Tensor:
+    """Soft Dice (2 sum(p t) + 1e-6) / (sum(p) + sum(t) + 1e-6) of each sample and foreground class; both empty is 1.
+
+    probs: floating, [B, 1, *S] or [B, C, *S] (channel 0 is background). With three axes, or exactly the shape of a hard
+    target, it is read as [B, *S]. target: hard labels or probabilities, see the module.
+    Returns [B] (binary) or [B, C-1], float32 (float64 for float64). Differentiable in both arguments.
+    Raises TypeError for integer probs, InputError for shapes that do not match.
+    """
+    name = "soft_dice"
+    _floating(name, "probs", probs)
+    if probs.ndim == 3 or (probs.shape == target.shape and not target.is_floating_point() and probs.shape[1:2] != (1,)):
+        probs = probs.unsqueeze(1)
+    channels = _channels(name, "probs", probs)
+    target = _target(name, "target", target, probs)
+    if channels == 1:
+        return reference.soft_dice(probs, target).squeeze(1)
+    return reference.soft_dice(probs[:, 1:], target[:, 1:])
+
+
+def bce_dice(logits: Tensor, target: Tensor) -> Tensor:
+    """0.5 BCE + 0.5 (1 - soft Dice) of each sample (Abhishek and Hamarneh 2026: the supervised loss, and PL-QW's).
+
+    logits: [B, 1, *S], floating. target: hard labels or probabilities, see the module. Returns [B] (empty for batch 0).
+    Raises TypeError for integer logits, InputError for shapes that do not match or for more than one channel.
+    """
+    _logits("bce_dice", logits, "bce_dice")
+    return reference.entropy_dice(logits, _target("bce_dice", "target", target.detach(), logits))
+
+
+def ce_dice(logits: Tensor, target: Tensor, ignore_index: int | None = None) -> Tensor:
+    """0.5 cross-entropy + 0.5 (1 - mean soft Dice of the foreground classes) of each sample.
+
+    logits: [B, C, *S], floating, C >= 2. target: labels 0..C-1 or probabilities, see the module. ignore_index: pixels
+    with this label count nowhere (labels only); a sample of nothing else has loss 0. A class that the target does not
+    have costs 1/(2(C-1)) unless the prediction of it is empty too. Returns [B] (empty for batch 0).
+    Raises TypeError for integer logits, InputError for shapes that do not match, for one channel, and for ignore_index
+    with soft targets.
+    """
+    _logits("ce_dice", logits, "ce_dice")
+    pixels = None
+    if ignore_index is not None:
+        if target.is_floating_point():
+            raise InputError("ce_dice: ignore_index needs a target of integer labels, got probabilities")
+        labels = _hard("ce_dice", "target", target, logits)
+        pixels = (labels != ignore_index).unsqueeze(1)
+        target = labels.where(pixels.squeeze(1), 0)
+    return reference.entropy_dice(logits, _target("ce_dice", "target", target.detach(), logits), pixels)
+
+
+def consistency(
+    student: Tensor, teacher: Tensor, weights: Tensor | None, kind: str, pixel_weights: Tensor | None = None
+) -> Tensor:
+    """sum_i w_i l_i / sum_i w_i over the samples of a batch; exactly 0, with a zero gradient, where all w are 0.
+
+    (Abhishek and Hamarneh 2026: L_unsup of PL-QW and of the other -QW methods.) With pixel weights v the mean over
+    pixels in l_i becomes sum(v l) / sum(v), and Dice takes v in all three sums; a sample whose v are all 0 has no weight.
+
+    student: logits [B, 1, *S] or [B, C, *S]. teacher: probabilities (floating, never logits) or hard labels (integer,
+    bool), see the module. weights: [B], >= 0, None for all 1. pixel_weights: [B, *S] or [B, 1, *S], >= 0.
+    kind: "mse" ((p - t)^2, mean over classes and pixels), "kl" (KL(t || p), mean over pixels), "bce_dice" (one
+    channel), "ce_dice" (C channels). Returns a scalar; 0 for batch 0.
+    Raises TypeError for integer logits or weights, InputError for an unknown kind, shapes that do not match, and
+    weights of the wrong length.
+    """
+    name = "consistency"
+    if kind not in KINDS:
+        raise InputError(f"{name}: kind must be one of {', '.join(KINDS)}, got {kind!r}")
+    _logits(name, student, kind)
+    target = _target(name, "teacher", teacher.detach(), student)
+    if weights is None:
+        weights = student.new_ones(student.shape[0])
+    _floating(name, "weights", weights)
+    if weights.shape != student.shape[:1]:
+        raise InputError(f"{name}: weights must be [{student.shape[0]}], one a sample, got {_shape(weights)}")
+    if pixel_weights is not None:
+        _floating(name, "pixel_weights", pixel_weights)
+        pixel_weights = _plane(name, "pixel_weights", pixel_weights.detach(), student).unsqueeze(1)
+    if _debugging():
+        _check_weights(name, weights, pixel_weights)
+    losses = KINDS[kind](student, target, pixel_weights)
+    return reference.weighted_mean(losses, weights.detach(), pixel_weights)
+
+
+def _target(name: str, what: str, target: Tensor, like: Tensor) -> Tensor:
+    """Labels or probabilities as [B, K, *S] like the logits."""
+    channels = like.shape[1]
+    if not target.is_floating_point():
+        labels = _hard(name, what, target, like)
+        if _debugging():
+            _check_labels(name, what, labels, max(2, channels))
+        return reference.one_hot(labels, channels, reference.accumulate(like).dtype)
+    if channels == 1:
+        return _plane(name, what, target, like).unsqueeze(1)
+    if target.shape != like.shape:
+        raise InputError(
+            f"{name}: {what} of probabilities must be {_shape(like)} like the logits, got {_shape(target)}"
+        )
+    return target
+
+
+def _hard(name: str, what: str, target: Tensor, like: Tensor) -> Tensor:
+    if target.is_complex():
+        raise TypeError(f"{name}: {what} must be integer, bool or floating, got {target.dtype}")
+    return _plane(name, what, target, like)
+
+
+def _plane(name: str, what: str, x: Tensor, like: Tensor) -> Tensor:
+    """[B, *S] from [B, *S] or [B, 1, *S]."""
+    plane = (like.shape[0], *like.shape[2:])
+    if x.shape == (plane[0], 1, *plane[1:]):
+        return x.squeeze(1)
+    if x.shape != plane:
+        raise InputError(f"{name}: {what} must be {list(plane)} for logits {_shape(like)}, got {_shape(x)}")
+    return x
+
+
+def _logits(name: str, logits: Tensor, kind: str) -> None:
+    _floating(name, "logits", logits)
+    channels = _channels(name, "logits", logits)
+    if kind == "bce_dice" and channels != 1:
+        raise InputError(
+            f"{name}: bce_dice takes logits [B, 1, *S], got {_shape(logits)}; ce_dice is for several classes"
+        )
+    if kind == "ce_dice" and channels == 1:
+        raise InputError(
+            f"{name}: ce_dice takes logits [B, C, *S] with C >= 2, got {_shape(logits)}; bce_dice is for one"
+        )
+
+
+def _channels(name: str, what: str, x: Tensor) -> int:
+    if x.ndim not in (4, 5) or 0 in x.shape[1:]:
+        raise InputError(f"{name}: {what} must be [B, C, H, W] or [B, C, D, H, W] and hold pixels, got {_shape(x)}")
+    return x.shape[1]
+
+
+def _floating(name: str, what: str, x: Tensor) -> None:
+    if not x.is_floating_point():
+        raise TypeError(f"{name}: {what} must be floating, got {x.dtype}")
+
+
+def _debugging() -> bool:
+    return not torch.compiler.is_compiling() and os.environ.get("QGSSL_DEBUG", "0") not in ("", "0")
+
+
+def _check_labels(name: str, what: str, labels: Tensor, classes: int) -> None:
+    if labels.numel() and (int(labels.min()) < 0 or int(labels.max()) >= classes):  # sync
+        raise InputError(
+            f"{name}: {what} must hold labels 0..{classes - 1}, got {int(labels.min())}..{int(labels.max())}"
+        )
+
+
+def _check_weights(name: str, weights: Tensor, pixel_weights: Tensor | None) -> None:
+    for what, values in (("weights", weights), ("pixel_weights", pixel_weights)):
+        if values is not None and not bool((values >= 0).all()):  # sync
+            raise InputError(f"{name}: {what} must be >= 0, got {float(values.min())}")
+
+
+def _shape(x: Tensor) -> str:
+    return str(list(x.shape))
