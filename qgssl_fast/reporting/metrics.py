@@ -74,7 +74,7 @@ def plus_minus(mean: float, sd: float, digits: int = 3) -> str:
 
 
 def hd95(a: Tensor, b: Tensor, spacing: Sequence[float] | None = None) -> np.ndarray:
-    """95th percentile of the Hausdorff distance of bool masks [N, *S]; float64 [N], in pixels or in the unit of `spacing`.
+    """95th percentile of the Hausdorff distance of bool masks [N, *S]: float64 [N], in pixels or `spacing`'s unit.
 
     A mask's surface is its foreground with a face neighbour in the background or outside the image. The larger of the
     two directed percentiles counts, linearly interpolated, as in MONAI's `compute_hausdorff_distance(percentile=95)`,
