@@ -1,0 +1,72 @@
+"""Draws a program for each mask and runs it: the definition of `corrupt`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...recipes.operations import BY_CODE
+from ...recipes.tables import Tables
+from . import bank as banks
+from . import edge, fill, morph, overlap, parts, shape, spots, warp
+from .program import POSITIONS, Draw, Program
+
+Rowwise = Callable[[np.ndarray, np.ndarray, Draw], np.ndarray]
+
+
+def corrupt(
+    masks: Tensor,
+    tables: Tables,
+    seed: int,
+    sample_ids: Tensor,
+    bank: banks.BankTables | None = None,
+    image_ids: Tensor | None = None,
+    rows: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """masks uint8 or bool [B, *S] -> (uint8 [B, *S], overlap int32 [B, 1, 3], rows int32 [B, 3]).
+
+    rows, where given, are run in place of drawn ones, with the words of (seed, sample id) all the same.
+    """
+    truth = (masks != 0).to("cpu", torch.uint8).contiguous()
+    ids = sample_ids.cpu().numpy()
+    images = None if image_ids is None else image_ids.cpu().numpy()
+    program = Program(tables, seed, ids, None if rows is None else rows.cpu().numpy())
+    out = truth.numpy().copy()
+    for position in range(POSITIONS):
+        drawn = program.rows[:, position]
+        for row in np.unique(drawn[drawn >= 0]):
+            chosen = np.flatnonzero(drawn == row)
+            operation = BY_CODE[int(tables.rows[row, 0])]
+            if operation.bank:
+                assert bank is not None
+                assert images is not None
+                donor = getattr(banks, operation.name)
+                out[chosen] = donor(bank, images[chosen], program.donor[chosen])
+            else:
+                function = ROWS[operation.name]
+                out[chosen] = function(out[chosen], tables.rows[row, 1:], program.draw(position, chosen))
+    result = torch.from_numpy(out)
+    counts = overlap.overlap(result, truth)
+    return tuple(t.to(masks.device) for t in (result, counts, torch.from_numpy(program.rows)))  # type: ignore[return-value]
+
+
+def _morph(function: Callable[[Tensor, int], Tensor]) -> Rowwise:
+    return lambda masks, params, draw: function(torch.from_numpy(masks), int(params[0])).numpy()
+
+
+ROWS: dict[str, Rowwise] = {name: _morph(getattr(morph, name)) for name in ("erode", "dilate", "opening", "closing")}
+ROWS |= {
+    name: getattr(family, name)
+    for family, names in (
+        (edge, ("jagged", "smooth")),
+        (warp, ("shift", "affine", "grid", "elastic")),
+        (spots, ("holes", "islands", "holes_and_islands", "rect_dropout")),
+        (shape, ("ellipse", "polygon", "convex_hull", "bounding_box", "circular_blob", "gaussian_blob")),
+        (parts, ("largest_only", "drop_component")),
+        (fill, ("invert", "empty", "full", "random", "identity")),
+    )
+    for name in names
+}

@@ -1,0 +1,39 @@
+"""Rows that change the boundary only: a random edge, a smoothed one. Masks uint8 0/1 [n, *S]."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from ...recipes.operations import smoothing_weights
+from . import morph
+from .program import Draw
+
+
+def jagged(masks: np.ndarray, params: np.ndarray, draw: Draw) -> np.ndarray:
+    """Each pixel of the band dilate(radius) & ~erode(radius) is 1 with probability p, drawn by `Draw.chance`."""
+    radius, probability = (int(p) for p in params[:2])
+    tensor = torch.from_numpy(masks)
+    inside = morph.erode(tensor, radius).numpy()
+    band = morph.dilate(tensor, radius).numpy() > inside
+    return np.where(band, draw.chance(masks.shape[1:], probability), masks).astype(np.uint8)
+
+
+def smooth(masks: np.ndarray, params: np.ndarray, draw: Draw) -> np.ndarray:
+    """Gaussian blur by integer weights w, then 2 * sum > (sum of w)**2; outside, the nearest pixel is repeated."""
+    weights = smoothing_weights(int(params[0]))
+    total = weights[0] + 2 * sum(weights[1:])
+    across = _blur(masks.astype(np.int32), weights, axis=2)
+    return (2 * _blur(across, weights, axis=1) > total * total).astype(np.uint8)
+
+
+def _blur(values: np.ndarray, weights: tuple[int, ...], axis: int) -> np.ndarray:
+    radius, length = len(weights) - 1, values.shape[axis]
+    padding = [(0, 0)] * values.ndim
+    padding[axis] = (radius, radius)
+    padded = np.moveaxis(np.pad(values, padding, mode="edge"), axis, 0)
+    out = padded[radius : radius + length] * weights[0]
+    for distance, weight in enumerate(weights[1:], 1):
+        before, after = padded[radius - distance :][:length], padded[radius + distance :][:length]
+        out += (before + after) * weight
+    return np.moveaxis(out, 0, axis)

@@ -1,0 +1,166 @@
+"""Rows that move pixels: shift, affine, grid, elastic. Masks uint8 0/1 [n, *S]; outside the image is 0.
+
+Every output pixel looks up its source, whose coordinates are Q16.16 pixels (int64 here; |x| < 2**31 for sides up to
+4096). Nearest: pixel (s + 2**15) >> 16. Truncating: the coordinates are rounded to 1/32 px, and the output is 1 only
+where every one of the four neighbours that has weight in linear interpolation is 1.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .program import ONE, Draw, between
+
+_SQRT_3 = 113512  # Q16.16
+_BYTES_GAIN = 454050  # 2**26 / standard deviation of the sum of four uniform bytes, sqrt(4 (256**2 - 1) / 12)
+
+
+def shift(masks: np.ndarray, params: np.ndarray, draw: Draw) -> np.ndarray:
+    """Moved by whole pixels: axis a by between(word a, -r S_a, r S_a) in Q16.16, cut towards 0."""
+    size = np.array(masks.shape[1:])
+    reach = int(params[0]) * size
+    drawn = np.stack([between(w, -r, r) for w, r in zip(draw.words(len(size)).T, reach.tolist())], axis=1)
+    moves = np.sign(drawn) * (np.abs(drawn) >> 16)
+    out = np.zeros_like(masks)
+    for mask, sample, move in zip(masks, out, moves.tolist()):
+        to = tuple(slice(max(m, 0), max(s + min(m, 0), 0)) for m, s in zip(move, size.tolist()))
+        source = tuple(slice(max(-m, 0), max(s + min(-m, 0), 0)) for m, s in zip(move, size.tolist()))
+        sample[to] = mask[source]
+    return out
+
+
+def affine(masks: np.ndarray, params: np.ndarray, draw: Draw) -> np.ndarray:
+    """Scaled, rotated and shifted about the mask's centroid or the image's centre.
+
+    Words: scale, angle, shift along x, shift along y, all uniform in Q16.16. An empty mask stays empty.
+    """
+    low, high, degrees, reach, about_centre, truncate = (int(p) for p in params[:6])
+    height, width = masks.shape[1:]
+    words = draw.words(4).T
+    inverse_scale = _inverse(between(words[0], low, high))
+    cosine, sine = cos_sin(between(words[1], -degrees, degrees))
+    a, b = inverse_scale * cosine >> 16, inverse_scale * sine >> 16
+    if about_centre:
+        cx, cy = np.int64((width - 1) * ONE // 2), np.int64((height - 1) * ONE // 2)
+    else:
+        cx, cy = centroid(masks)
+    # source = A (target - centre - shift) + centre, with A = rotation back / scale.
+    x = cx + between(words[2], -reach * width, reach * width)
+    y = cy + between(words[3], -reach * height, reach * height)
+    matrices = np.stack([a, -b, cx - (a * x - b * y >> 16), b, a, cy - (b * x + a * y >> 16)], axis=1)
+    return resample(masks, matrices.reshape(-1, 2, 3), bool(truncate))
+
+
+def resample(masks: np.ndarray, matrices: np.ndarray, truncate: bool = False) -> np.ndarray:
+    """Source of pixel (x, y): matrices @ (x, y, 1), Q16.16 int [n, 2, 3], first row x."""
+    height, width = masks.shape[1:]
+    m = matrices.astype(np.int64)[:, :, :, None, None]
+    x, y = np.arange(width), np.arange(height)[:, None]
+    sx, sy = (m[:, i, 0] * x + (m[:, i, 1] * y + m[:, i, 2]) for i in (0, 1))
+    if not truncate:
+        return _gather(masks, sx + ONE // 2 >> 16, sy + ONE // 2 >> 16)
+    qx, qy = sx + 1024 >> 11, sy + 1024 >> 11  # 1/32 px, the resolution of OpenCV's weights
+    right = np.zeros_like(masks)
+    right[:, :, :-1] = masks[:, :, 1:]
+    pair = masks & right
+    lower, lower_pair = np.zeros_like(masks), np.zeros_like(masks)
+    lower[:, :-1], lower_pair[:, :-1] = masks[:, 1:], pair[:, 1:]
+    taps = masks | pair << 1 | (masks & lower) << 2 | (pair & lower_pair) << 3  # one bit for each set of taps
+    which = (qx & 31 != 0) + 2 * (qy & 31 != 0)
+    return _gather(taps, qx >> 5, qy >> 5) >> which.astype(np.uint8) & 1
+
+
+def grid(masks: np.ndarray, params: np.ndarray, draw: Draw) -> np.ndarray:
+    """Each of `cells` cells of an axis is stretched: in cell k of factor f_k the source steps by f_k a pixel.
+
+    Cell k starts at pixel k S // cells; f_k = between(word, 1 - stretch, 1 + stretch); x has the first `cells` words,
+    y the next. Source of the first pixel: 0.
+    """
+    cells, stretch = int(params[0]), int(params[1])
+    height, width = masks.shape[1:]
+    factors = between(draw.words(2 * cells), ONE - stretch, ONE + stretch)
+    sx, sy = _steps(factors[:, :cells], width), _steps(factors[:, cells:], height)
+    return _gather(masks, sx[:, None, :], sy[:, :, None])
+
+
+def _steps(factors: np.ndarray, side: int) -> np.ndarray:
+    cells = factors.shape[1]
+    step = factors[:, ((np.arange(side) + 1) * cells - 1) // side]
+    return np.cumsum(step, axis=1) - step + ONE // 2 >> 16
+
+
+def elastic(masks: np.ndarray, params: np.ndarray, draw: Draw) -> np.ndarray:
+    """Moved by a smooth random field with a standard deviation of `amplitude` px and a correlation length of `smoothness`.
+
+    White noise that is blurred by a Gaussian of that width, made as a cubic B-spline over a lattice of spacing
+    h = round(sqrt(3) smoothness) px: the spline's own standard deviation is h / sqrt(3). Node m (raster order) has
+    words 2 m and 2 m + 1 of plane 1: its x and y are the sum of the word's four bytes - 510. Integer weights of 1/256.
+    """
+    size = masks.shape[1:]
+    spacing = max((int(params[1]) * _SQRT_3 + (1 << 31)) >> 32, 1)
+    weights = spline_weights(spacing)
+    nodes = [(side - 1) // spacing + 4 for side in size]
+    words = draw.words(2 * nodes[0] * nodes[1], 1).astype("<u4", order="C")
+    lattice = words.view(np.uint8).reshape(-1, *nodes, 2, 4).sum(axis=-1, dtype=np.int32) - 510
+    field = _upsample(_upsample(lattice, weights, size[0], 1), weights, size[1], 2)
+    moved = ((field >> 10) * elastic_gain(int(params[0]), spacing) >> 6) + ONE // 2 >> 16
+    x, y = np.arange(size[1]), np.arange(size[0])[:, None]
+    return _gather(masks, x + moved[..., 0], y + moved[..., 1])
+
+
+def spline_weights(spacing: int) -> np.ndarray:
+    """int32 [4, spacing]: cubic B-spline at phase j / spacing, in 1/256; the third takes what rounding leaves."""
+    j, h = np.arange(spacing, dtype=np.int64), spacing
+    exact = [(h - j) ** 3, 3 * j**3 - 6 * j**2 * h + 4 * h**3, j**3]  # over 6 h**3
+    first, second, last = ((256 * e + 3 * h**3) // (6 * h**3) for e in exact)
+    return np.stack([first, second, 256 - first - second - last, last]).astype(np.int32)
+
+
+def elastic_gain(amplitude: int, spacing: int) -> int:
+    """Q16.16 px of displacement per unit of the lattice, so that the field's mean variance is amplitude**2."""
+    power = int((spline_weights(spacing).astype(np.int64) ** 2).sum()) // spacing
+    return amplitude * _BYTES_GAIN // (power << 10)
+
+
+def _upsample(lattice: np.ndarray, weights: np.ndarray, side: int, axis: int) -> np.ndarray:
+    spacing = weights.shape[1]
+    nodes = np.moveaxis(lattice, axis, 0)
+    count = len(nodes) - 3
+    shape = (1, spacing) + (1,) * (nodes.ndim - 1)
+    fine = sum(nodes[k : k + count, None] * weights[k].reshape(shape) for k in range(4))
+    return np.moveaxis(fine.reshape(count * spacing, *nodes.shape[1:])[:side], 0, axis)
+
+
+def _gather(masks: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    n, height, width = masks.shape
+    padded = np.zeros((n, height + 2, width + 2), masks.dtype)
+    padded[:, 1:-1, 1:-1] = masks
+    row = np.clip(y, -1, height) * (width + 2)
+    flat = np.clip(x, -1, width) + row + (np.arange(n) * ((height + 2) * (width + 2)) + width + 3)[:, None, None]
+    return padded.reshape(-1)[flat]
+
+
+def centroid(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """x and y of the foreground's mean, Q16.16, rounded down; 0 for an empty mask."""
+    columns, rows = masks.sum(axis=1, dtype=np.int64), masks.sum(axis=2, dtype=np.int64)
+    area = np.maximum(rows.sum(axis=1), 1)
+    x, y = columns @ np.arange(masks.shape[2]), rows @ np.arange(masks.shape[1])
+    return (x << 16) // area, (y << 16) // area
+
+
+def cos_sin(degrees: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cosine and sine, Q16.16, of an angle in Q16.16 degrees: quarter turns taken off, then Taylor polynomials in Q28."""
+    quarter, one = 90 * ONE, 1 << 28
+    turns = (degrees + quarter // 2) // quarter
+    x = (degrees - turns * quarter) * 18740330 >> 18  # pi / 180 in Q30
+    square = x * x >> 28
+    s, c = np.full_like(x, one), np.full_like(x, one)
+    for k in (9, 7, 5, 3):
+        s = one - (square * s >> 28) // (k * (k - 1))
+        c = one - (square * c >> 28) // ((k - 1) * (k - 2))
+    s, c = (x * s >> 28) + 2048 >> 12, c + 2048 >> 12
+    return np.choose(turns & 3, [c, -s, -c, s]), np.choose(turns & 3, [s, c, -s, -c])
+
+
+def _inverse(scale: np.ndarray) -> np.ndarray:
+    return ((1 << 32) + scale // 2) // scale

@@ -1,0 +1,48 @@
+"""A recipe as integers: what every backend reads, bit for bit the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+# Categories. The four middle ones are groups of rows, each drawn by its own weights.
+IDENTITY, SINGLE, CHAINED, CROSS_IMAGE, HEAVY, CATASTROPHIC, BLOB = range(7)
+CATEGORIES = ("identity", "single", "chained", "cross_image", "heavy", "catastrophic", "blob")
+GROUPS = {SINGLE: "single", HEAVY: "heavy", CATASTROPHIC: "catastrophic", BLOB: "blob"}
+WORDS = 8  # of a row: code of the operation, then its parameters, then zeros
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A weighted choice by one 32-bit word: values[number of entries of `below` that are <= word].
+
+    values: int32 [n], all of positive weight; below: uint32 [n - 1], cumulative.
+    """
+
+    values: np.ndarray
+    below: np.ndarray
+
+    @staticmethod
+    def of(values: list[int], weights: list[float]) -> Choice:
+        kept = [(value, Fraction(str(weight))) for value, weight in zip(values, weights) if weight > 0]
+        total = sum((weight for _, weight in kept), Fraction(0))
+        below, running = [], Fraction(0)
+        for _, weight in kept[:-1]:
+            running += weight
+            below.append(min(round(running / total * 2**32), 2**32 - 1))
+        return Choice(np.array([value for value, _ in kept], np.int32), np.array(below, np.uint32))
+
+
+@dataclass(frozen=True)
+class Tables:
+    """rows: int32 [R, 8]; p_weak: of 2**32, the word is compared with it; row numbers are -1 where there is no such row."""
+
+    rows: np.ndarray
+    categories: Choice
+    groups: dict[int, Choice]
+    chained: np.ndarray  # int32, the rows that a chain draws from
+    cross_image: int
+    weak: int
+    p_weak: int
