@@ -1,7 +1,7 @@
 """Losses per sample and their quality-weighted mean (Abhishek and Hamarneh 2026), differentiable, in 2D and 3D.
 
 Logits are [B, 1, *S] (binary, sigmoid) or [B, C, *S] (softmax). The dtype of a target says what it is: integer or bool
-means hard labels, [B, *S] or [B, 1, *S]; floating means probabilities, [B, C, *S], or, where binary, [B, 1, *S] or [B, *S].
+means hard labels, [B, *S] or [B, 1, *S]; floating means probabilities, [B, C, *S] (binary: [B, 1, *S] or [B, *S]).
 Targets, teachers and weights are constants: no gradient flows into them. float16 and bfloat16 are summed in float32.
 Values of labels and weights are checked only where the environment has QGSSL_DEBUG=1, since looking at them makes the
 host wait; otherwise a label outside the classes counts as no class.
@@ -79,8 +79,9 @@ def consistency(
 ) -> Tensor:
     """sum_i w_i l_i / sum_i w_i over the samples of a batch; exactly 0, with a zero gradient, where all w are 0.
 
-    (Abhishek and Hamarneh 2026: L_unsup of PL-QW and of the other -QW methods.) With pixel weights v the mean over
-    pixels in l_i becomes sum(v l) / sum(v), and Dice takes v in all three sums; a sample whose v are all 0 has no weight.
+    (Abhishek and Hamarneh 2026: L_unsup of PL-QW and the other -QW methods.) With pixel weights v the mean
+    over pixels in l_i becomes sum(v l) / sum(v), and Dice takes v in all three sums; a sample whose v are all 0
+    has no weight.
 
     student: logits [B, 1, *S] or [B, C, *S]. teacher: probabilities (floating, never logits) or hard labels (integer,
     bool), see the module. weights: [B], >= 0, None for all 1. pixel_weights: [B, *S] or [B, 1, *S], >= 0.

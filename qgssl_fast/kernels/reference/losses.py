@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 EPS = 1e-6
-"""Smoothing of the soft Dice (2 tp + EPS) / (|p| + |t| + EPS): exactly 1 where both are empty, almost 0 where one is."""
+"""Smoothing of the soft Dice (2 tp + EPS) / (|p| + |t| + EPS): exactly 1 where both are empty, about 0 where one is."""
 
 
 def accumulate(x: Tensor) -> Tensor:
