@@ -1,0 +1,105 @@
+"""``qgssl-fast COMMAND``: finds the command's file; a fault of the input becomes one clear message and exit code 2."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import re
+import sys
+from argparse import ArgumentError
+from collections.abc import Sequence
+
+from jsonargparse import ArgumentParser, set_parsing_settings
+
+from .. import __version__
+from ..errors import InputError
+
+COMMANDS = {
+    "train": "train on a data set, or on built-in phantoms when none is given",
+    "preview": "picture a recipe's corruptions of a data set",
+    "doctor": "what this machine can use, and why not",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code (0 well, 2 input that cannot be used, 130 interrupted)."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("-h", "--help"):
+        print(_usage())
+        return 0
+    if words[0] in ("-V", "--version"):
+        print(f"qgssl-fast {__version__}")
+        return 0
+    command = words.pop(0)
+    if command not in COMMANDS:
+        return _fail(f"no command {command!r}{_nearest(command, list(COMMANDS))}; there are {', '.join(COMMANDS)}")
+    set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    module = importlib.import_module(f"qgssl_fast.cli.{command}")
+    parser = ArgumentParser(
+        prog=f"qgssl-fast {command}", description=COMMANDS[command], exit_on_error=False, allow_abbrev=False
+    )
+    try:
+        module.configure(parser, *([words] if command == "train" else []))
+        try:
+            settings = parser.parse_args(words)
+        except ArgumentError as error:
+            return _fail(_explain(str(error), parser))
+        return module.run(settings)
+    except InputError as error:
+        return _fail(str(error))
+    except OSError as error:
+        if error.errno not in (
+            errno.ENOSPC,
+            errno.EACCES,
+            errno.EROFS,
+            errno.EPERM,
+            errno.EDQUOT,
+            errno.ENOTDIR,
+            errno.EISDIR,
+            errno.ENAMETOOLONG,
+        ):
+            raise
+        return _fail(f"{error.filename or 'writing'}: {error.strerror}")
+    except KeyboardInterrupt:
+        return 130
+
+
+def _fail(text: str) -> int:
+    print(f"qgssl-fast: {text}", file=sys.stderr)
+    return 2
+
+
+def _usage() -> str:
+    lines = [f"  {name:<10} {text}" for name, text in COMMANDS.items()]
+    return "\n".join(
+        ["usage: qgssl-fast COMMAND [options]      (qgssl-fast COMMAND --help tells its options)", "", *lines]
+    )
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    from ..training.settings import nearest
+
+    return nearest(name, known)
+
+
+def _explain(text: str, parser: ArgumentParser) -> str:
+    """jsonargparse's message on one line, with the nearest right name for each unknown one."""
+    known = [
+        option.lstrip("-") for action in parser._actions for option in action.option_strings if option.startswith("--")
+    ]
+    first = " ".join(line.strip() for line in text.splitlines() if line.strip())
+    found = re.search(r"[Uu]nrecognized arguments: (.*)", first)
+    if found:
+        names = [word.lstrip("-").split("=")[0] for word in found[1].split() if word.startswith("--")]
+        if names:
+            return "; ".join(
+                f"unknown option --{name}{_nearest(name, known).replace('mean ', 'mean --')}" for name in names
+            )
+        return f"unexpected argument {found[1]}"
+    section = re.search(r"Group '([\w.]+)' does not accept option '([\w.]+)'", first)
+    key = f"{section[1]}.{section[2]}" if section else None
+    if key is None and (
+        found := re.search(r"(?:does not accept option|[Kk]ey|[Oo]ption) '([\w.]+)'(?: is not expected)?", first)
+    ):
+        key = found[1]
+    return first + (_nearest(key, known) if key and key not in known else "")

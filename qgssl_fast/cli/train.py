@@ -1,0 +1,97 @@
+"""``qgssl-fast train``: the whole method, from one line."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from argparse import ArgumentParser as Plain
+
+import torch
+from jsonargparse import ArgumentParser, Namespace
+from rich.console import Console
+
+from ..errors import InputError
+from ..training.config import Config
+from ..training.settings import list_presets, load_preset
+
+
+def configure(parser: ArgumentParser, words: list[str]) -> None:
+    """Add the options; the preset that `words` ask for (or that the device suggests) gives the defaults."""
+    first = Plain(add_help=False, allow_abbrev=False)
+    for name in ("--preset", "--data", "--device"):
+        first.add_argument(name)
+    seen, _ = first.parse_known_args([word for word in words if word not in ("-h", "--help")])
+    preset = seen.preset or _suggest(seen.data, seen.device or "auto")
+    parser.add_argument(
+        "--config", action="config", help="YAML file of settings; options on the command line come after it"
+    )
+    parser.add_argument(
+        "--preset",
+        type=str,
+        default=preset,
+        help=f"settings to start from: {', '.join(list_presets())}; chosen from the device when not given",
+    )
+    parser.add_argument(
+        "--method",
+        type=str | None,
+        default=None,
+        help="one method, by published name (PL-QW) or as in pseudo_label; short for --methods",
+    )
+    parser.add_argument(
+        "--guide", type=str | None, default=None, help="the guide of --method: none, quality, regularizer"
+    )
+    parser.add_class_arguments(Config, as_group=True)
+    parser.set_defaults(load_preset(preset))
+
+
+def run(settings: Namespace) -> int:
+    """Train; returns 0."""
+    from ..training.run import run as train  # torch, MONAI and accelerate are loaded only when they are used
+
+    words = [word.split("=")[0] for word in sys.argv]
+    values = settings.as_dict() if hasattr(settings, "as_dict") else dict(settings)
+    for extra in ("config", "__default_config__"):
+        values.pop(extra, None)
+    preset, method, guide = values.pop("preset"), values.pop("method"), values.pop("guide")
+    if guide is not None and method is None:
+        raise InputError(f"--guide {guide} needs --method")
+    if method is not None:
+        values["methods"] = [method if guide is None else f"{method}+{guide}"]
+    console = Console()
+    if "--preset" not in words:
+        console.print(
+            f"preset {preset}, chosen since {_reason(values['data'], values['device'])} (--preset {'|'.join(list_presets())} for another)",
+            highlight=False,
+        )
+    command = shlex.join(["qgssl-fast", *sys.argv[1:]])
+    train(_config(values), console, command)
+    return 0
+
+
+def _config(values: dict) -> Config:
+    from dataclasses import fields, is_dataclass
+
+    def build(cls, tree):
+        parts = {}
+        for f in fields(cls):
+            default = f.default_factory() if callable(f.default_factory) else f.default
+            parts[f.name] = (
+                build(type(default), tree[f.name])
+                if is_dataclass(default) and isinstance(tree[f.name], dict)
+                else tree[f.name]
+            )
+        return cls(**parts)
+
+    return build(Config, values)
+
+
+def _suggest(data: str | None, device: str) -> str:
+    if data is None:
+        return "phantoms"
+    return "cpu" if device == "cpu" or not torch.cuda.is_available() else "paper"
+
+
+def _reason(data: str | None, device: str) -> str:
+    if data is None:
+        return "no --data is given"
+    return "no GPU is used" if device == "cpu" or not torch.cuda.is_available() else "there is a GPU"

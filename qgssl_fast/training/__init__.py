@@ -1,0 +1,1 @@
+"""Training: configuration, the one loop, its three stages, and the run that puts them together."""

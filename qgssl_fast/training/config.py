@@ -1,0 +1,172 @@
+"""Every setting of a run, as typed dataclasses; the doc line under a field is its help text on the command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class ImagesConfig:
+    """How images and masks are read."""
+
+    size: list[int] = field(default_factory=lambda: [96, 96])
+    """Height and width in pixels that everything is resized to."""
+    channels: int | None = None
+    """Image channels, 1 or 3; null: 1 where all images are grey, else 3."""
+    labelled: float | None = None
+    """Training images that keep their mask, a fraction (< 1) or a count; the others become unlabelled. null: all."""
+    unlabelled: int | None = None
+    """At most this many unlabelled images (a seeded choice); null: all."""
+    allow_empty_masks: bool = False
+    """Take a mask without foreground as a label; otherwise it is reported as a fault."""
+    normalization: str = "dataset"
+    """"dataset": mean and standard deviation of the training images; "imagenet": those of ImageNet (RGB only)."""
+
+
+@dataclass
+class PhantomsConfig:
+    """The built-in phantoms, used where no data set is given."""
+
+    train: int = 12
+    """Labelled images for training."""
+    val: int = 16
+    """Images for validation."""
+    test: int = 64
+    """Images for the test."""
+    unlabeled: int = 240
+    """Images without masks."""
+
+
+@dataclass
+class WeakConfig:
+    """Half-trained segmenters whose predictions show the quality predictor real errors."""
+
+    network: str = "UNet"
+    """Network name (see `qgssl-fast doctor`)."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Options of the network, passed to its constructor."""
+    epochs: int = 20
+    """Epochs of training."""
+    steps_per_epoch: int | None = None
+    """Optimiser steps per epoch; null: one pass over the labelled images."""
+    snapshots: list[int] = field(default_factory=lambda: [1, 3, 5, 10, 15, 20])
+    """Epochs after which the model's predictions go into the mask bank."""
+    batch: int = 16
+    """Images per step."""
+    lr: float = 1e-3
+    """Learning rate (Adam)."""
+
+
+@dataclass
+class QualityConfig:
+    """The quality predictor g."""
+
+    backbone: str = "resnet18"
+    """resnet18, efficientnet-b0, densenet121 or small."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Options of the backbone."""
+    recipe: str = "default"
+    """Corruption recipe: paper, default, or the path of a TOML file."""
+    epochs: int = 150
+    """Epochs of training."""
+    corruptions_per_image: int = 50
+    """Corrupted masks per labelled image and epoch."""
+    validation_corruptions: int = 5
+    """Corrupted masks per validation image (drawn once, from a fixed seed)."""
+    test_corruptions: int = 5
+    """Corrupted masks per test image (drawn once, from a fixed seed)."""
+    batch: int = 32
+    """Samples per step."""
+    lr: float = 3e-4
+    """Learning rate (AdamW, cosine to zero)."""
+    weight_decay: float = 5e-4
+    """Weight decay (AdamW)."""
+    clip: float = 1.0
+    """Largest norm of the gradient."""
+    patience: int = 25
+    """Stop after this many epochs without a better validation loss; 0: never."""
+    flips: bool = False
+    """Flip image and mask together, which leaves the quality as it is (not in the paper)."""
+
+
+@dataclass
+class LambdaConfig:
+    """The weight of the unlabelled loss over time: 0, then a linear ramp, then constant."""
+
+    start: int = 15
+    """Epochs at 0."""
+    ramp: int = 30
+    """Epochs of the linear ramp that follows."""
+    maximum: float = 0.25
+    """Value after the ramp."""
+
+
+@dataclass
+class SegmenterConfig:
+    """The segmenter f and its semi-supervised training."""
+
+    network: str = "BasicUNetPlusPlus"
+    """Network name."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Options of the network, passed to its constructor."""
+    epochs: int = 200
+    """Epochs of training."""
+    steps_per_epoch: int | None = None
+    """Optimiser steps per epoch; null: one pass over the labelled images."""
+    labelled_batch: int = 32
+    """Labelled images per step."""
+    unlabelled_batch: int = 64
+    """Unlabelled images per step (while lambda > 0)."""
+    lr: float = 1e-4
+    """Learning rate (AdamW, cosine to min_lr)."""
+    min_lr: float = 1e-6
+    """Learning rate at the end."""
+    weight_decay: float = 1e-4
+    """Weight decay (AdamW)."""
+    clip: float = 1.0
+    """Largest norm of the gradient."""
+    ema: float = 0.999
+    """Decay of the teacher's moving average, ramped up as min(ema, (1 + t) / (10 + t)); the teacher is evaluated."""
+    patience: int = 30
+    """Stop after this many epochs without a better validation Dice, from the end of the ramp on; 0: never."""
+    validate_every: int = 1
+    """Epochs between validations."""
+    method_lambda: LambdaConfig = field(default_factory=LambdaConfig)
+    """Weight of the method's unlabelled loss."""
+    regularizer_lambda: LambdaConfig = field(default_factory=lambda: LambdaConfig(30, 40, 0.01))
+    """Weight of the quality regulariser (QAR)."""
+    guide: dict[str, Any] = field(default_factory=dict)
+    """Options of the guide, such as threshold and temperature."""
+    strong: bool = True
+    """The student sees a strong change of appearance, the teacher a weak one; false: both see the same view."""
+
+
+@dataclass
+class Config:
+    """A run."""
+
+    data: str | None = None
+    """Folder of the data set; null: phantoms made on the spot."""
+    out: str | None = None
+    """Run folder; null: the next free runs/NAME-001. A folder that holds a run is resumed."""
+    methods: list[str] = field(default_factory=lambda: ["SUP", "PL-QW", "QAR"])
+    """Methods to train, by published name or as method+guide (pseudo_label+quality)."""
+    seed: int = 0
+    """Seed of everything that is drawn."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+    precision: str = "no"
+    """no (float32), bf16 or fp16: autocast of the networks."""
+    threads: int | None = None
+    """CPU threads; null: as torch finds them."""
+    images: ImagesConfig = field(default_factory=ImagesConfig)
+    """How images and masks are read."""
+    phantoms: PhantomsConfig = field(default_factory=PhantomsConfig)
+    """The built-in phantoms."""
+    weak: WeakConfig = field(default_factory=WeakConfig)
+    """Half-trained segmenters for the mask bank."""
+    quality: QualityConfig = field(default_factory=QualityConfig)
+    """The quality predictor."""
+    segmenter: SegmenterConfig = field(default_factory=SegmenterConfig)
+    """The segmenter."""

@@ -1,0 +1,32 @@
+"""The teacher: an exponential moving average of the student's weights."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+
+class Ema:
+    """Teacher = d * teacher + (1 - d) * student after every step t (from 0), d = min(decay, (1 + t) / (10 + t)).
+
+    Parameters and floating buffers (batch norm's running statistics) are averaged, integer buffers copied.
+    The teacher is in eval mode and never needs a gradient.
+    """
+
+    def __init__(self, student: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.teacher = copy.deepcopy(student).eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def update(self, student: nn.Module, step: int) -> None:
+        """Take in the student after optimiser step `step` (from 0)."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        theirs = [*student.parameters(), *student.buffers()]
+        ours = [*self.teacher.parameters(), *self.teacher.buffers()]
+        floating = [i for i, tensor in enumerate(ours) if tensor.is_floating_point()]
+        torch._foreach_lerp_([ours[i] for i in floating], [theirs[i].detach() for i in floating], 1 - decay)
+        for mine, other in zip(ours, theirs):
+            if not mine.is_floating_point():
+                mine.copy_(other)

@@ -1,0 +1,47 @@
+"""How long a run will take, from a few timed steps of its own networks."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+from torch import nn
+
+from ..networks import Segmenter
+from ..quality.predictor import QualityPredictor
+from .config import Config
+from .inputs import Inputs
+
+
+def estimate_seconds(
+    config: Config, inputs: Inputs, weak: Segmenter, predictor: QualityPredictor, segmenter: Segmenter
+) -> float:
+    """Seconds of all stages without early stopping: the networks' time per image, plus a quarter for the rest."""
+    device = inputs.stores["train"].images.device
+    labelled, seg = len(inputs.stores["train"]), config.segmenter
+    images = torch.rand(8, inputs.channels, *config.images.size, device=device)
+    masks = (images[:, 0] > 0.5).to(torch.uint8)
+    weak_steps = config.weak.steps_per_epoch or -(-labelled // config.weak.batch)
+    seconds = config.weak.epochs * weak_steps * min(config.weak.batch, labelled) * _per_image(weak, images)
+    samples = config.quality.epochs * labelled * config.quality.corruptions_per_image
+    seconds += samples * _per_image(predictor, images, masks)
+    steps = seg.epochs * (seg.steps_per_epoch or -(-labelled // seg.labelled_batch))
+    active = max(0.0, 1 - seg.method_lambda.start / seg.epochs)
+    one = _per_image(segmenter, images)
+    for label in config.methods:
+        unlabelled = 0 if label in ("SUP", "supervised") else active * seg.unlabelled_batch * 1.5
+        seconds += steps * (seg.labelled_batch + unlabelled) * one
+    return 1.25 * seconds
+
+
+def _per_image(model: nn.Module, *inputs: torch.Tensor) -> float:
+    model.train()
+    took = []
+    for _ in range(3):
+        began = time.perf_counter()
+        model(*inputs).sum().backward()
+        if inputs[0].is_cuda:
+            torch.cuda.synchronize()  # sync
+        took.append(time.perf_counter() - began)
+    model.zero_grad(set_to_none=True)
+    return min(took[1:]) / len(inputs[0])

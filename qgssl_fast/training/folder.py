@@ -1,0 +1,73 @@
+"""The run folder: found or made, held by one process, and bound to one configuration."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from pathlib import Path
+from typing import IO, Any
+
+import yaml
+
+from ..errors import InputError
+from ..files import write_text
+from .config import Config
+from .settings import flatten, to_dict, to_yaml
+
+FREE = ("out", "threads")
+"""Settings that may differ when a run is resumed."""
+
+
+def choose(config: Config) -> Path:
+    """`config.out`, or the next free runs/NAME-001."""
+    if config.out is not None:
+        return Path(config.out)
+    name = Path(config.data).resolve().name if config.data else "phantoms"
+    return next(path for k in range(1, 10**6) if not (path := Path("runs") / f"{name}-{k:03d}").exists())
+
+
+def open_run(folder: Path, config: Config) -> IO[str]:
+    """Make `folder` or resume the run in it; returns the lock, held until it is closed.
+
+    Raises InputError where the folder holds something else, a run of other settings (which are named) or a running run.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"out: wanted a folder, got the file {folder}")
+    saved = folder / "config.yaml"
+    if folder.exists() and not saved.exists() and any(entry.name != ".lock" for entry in folder.iterdir()):
+        raise InputError(f"out: {folder} has files but no config.yaml: it is no run folder; name a new or empty one")
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = (folder / ".lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise InputError(f"out: another process is training in {folder}") from None
+    if saved.exists():
+        _same_settings(saved, config)
+    else:
+        write_text(saved, to_yaml(config))
+    return lock
+
+
+def _same_settings(saved: Path, config: Config) -> None:
+    try:
+        before = flatten(yaml.safe_load(saved.read_text(encoding="utf-8")))
+    except (yaml.YAMLError, UnicodeDecodeError, AttributeError) as error:
+        raise InputError(f"{saved}: not readable as settings ({error}); name another folder") from None
+    now = flatten(to_dict(config))
+    keys = [key for key in {**before, **now} if key not in FREE and before.get(key) != now.get(key)]
+    if keys:
+        lines = "\n".join(f"  - {key}: there {before.get(key)!r}, now {now.get(key)!r}" for key in keys)
+        raise InputError(
+            f"out: {saved.parent} holds a run of other settings; name another folder, or use the same:\n{lines}"
+        )
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """What a finished stage wrote; None where it has not finished."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

@@ -1,0 +1,118 @@
+"""The figures and pictures of a finished stage."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..files import replacing
+from ..networks import Segmenter
+from ..quality.evaluate import evaluate_predictor
+from ..quality.predictor import QualityPredictor
+from ..reporting import figures
+from ..reporting.metrics import segmentation_metrics
+from .inference import predict
+from .inputs import Inputs
+from .stages import FixedSet
+
+SCALARS = ("mae", "pearson", "spearman", "n")
+
+
+def duration(seconds: float) -> str:
+    """ "47 s", "2 min 11 s" or "3 h 20 min"."""
+    whole = round(seconds)
+    if whole < 100:
+        return f"{whole} s"
+    return f"{whole // 60} min {whole % 60} s" if whole < 6000 else f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def judge_predictor(predictor: QualityPredictor, fixed: dict[str, FixedSet], folder: Path) -> dict[str, Any]:
+    """The predictor on the fixed test masks (validation ones where there is no test split), by group; the image test."""
+    split = "test" if "test" in fixed else "val"
+    masks = fixed[split]
+    everything = evaluate_predictor(predictor, masks.images, masks.masks, masks.quality)
+    found: dict[str, Any] = {"split": split, "all": _scalars(everything)}
+    for key in ("image_blacked_out", "image_shuffled"):
+        found[key] = _scalars(everything[key])
+    for group, name in (("corrupted", "corrupted"), ("weak model", "weak")):
+        part = masks.select(group)
+        if len(part.labels):
+            found[name] = _scalars(
+                evaluate_predictor(predictor, part.images, part.masks, part.quality, dependence=False)
+            )
+    folder.mkdir(exist_ok=True)
+    true, predicted = np.asarray(everything["true"]), np.asarray(everything["predicted"])
+    title = f"Predicted and true Dice of {len(true)} fixed {split} masks"
+    figures.quality_scatter(true, predicted, folder / "20-quality.png", title, masks.groups)
+    show = np.linspace(0, len(true) - 1, min(24, len(true))).astype(int)
+    at = [int(i) for i in show]
+    figures.corruption_gallery(
+        masks.images[at].cpu().numpy(), masks.truth[at].cpu().numpy(), masks.masks[at].cpu().numpy(),
+        [masks.labels[i] for i in at], true[at], folder / "30-corruptions.png",
+    )  # fmt: skip
+    return found
+
+
+def judge_segmenter(
+    label: str, folder: Path, inputs: Inputs, predictor: QualityPredictor, pictures: Path
+) -> dict[str, Any]:
+    """Test figures of `best` and `last`, a CSV row per image, and how well the predictor knows these masks."""
+    test = inputs.stores["test"]
+    true = test.masks
+    assert true is not None
+    found: dict[str, Any] = {}
+    for which in ("best", "last"):
+        model = Segmenter.load(folder / f"{which}.safetensors").to(test.images.device)
+        masks = predict(model, test.images)
+        measured = segmentation_metrics(masks, true, inputs.num_classes)
+        found[which] = measured["summary"]
+        if which == "best":
+            quality = evaluate_predictor(predictor, test.images, masks, measured["dice"], dependence=False)
+            found["quality_of_predictions"] = _scalars(quality)
+            _write_scores(folder / "test_scores.csv", test.names, measured, quality["predicted"])
+            pictures.mkdir(exist_ok=True)
+            title = f"{label}: best and worst test images"
+            arrays = (test.images.cpu().numpy(), true.cpu().numpy(), masks.cpu().numpy())
+            figures.overlays(*arrays, test.names, measured["dice"], pictures / f"40-overlays-{label}.png", title)
+    return found
+
+
+def draw_comparison(folder: Path, labels: list[str], rows: list[dict[str, Any]]) -> None:
+    """Curves of all stages, and Dice by method."""
+    pictures = folder / "figures"
+    pictures.mkdir(exist_ok=True)
+    figures.training_curves(rows, pictures / "10-curves.png")
+    scores = {
+        label: read_scores(path)
+        for label in labels
+        if (path := folder / "segmenter" / label / "test_scores.csv").exists()
+    }
+    if scores:
+        figures.dice_comparison(scores, pictures / "05-dice.png")
+
+
+def mean_of(figures_by_method: dict[str, dict[str, float]]) -> dict[str, float]:
+    """Mean over methods of the predictor's figures on their outputs."""
+    values = list(figures_by_method.values())
+    return {key: float(np.mean([v[key] for v in values])) for key in values[0]}
+
+
+def read_scores(path: Path) -> np.ndarray:
+    """Dice per test image of a test_scores.csv."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return np.array([float(row["dice"]) for row in csv.DictReader(file)])
+
+
+def _write_scores(path: Path, names: list[str], measured: dict[str, Any], predicted: Any) -> None:
+    with replacing(path) as beside, beside.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["name", "dice", "iou", "hd95", "predicted_quality"])
+        columns = (measured["dice"], measured["iou"], measured["hd95"], predicted)
+        writer.writerows([name, *(f"{float(np.mean(c[i])):.6f}" for c in columns)] for i, name in enumerate(names))
+
+
+def _scalars(found: dict[str, Any]) -> dict[str, float]:
+    return {key: float(found[key]) if key != "n" else int(found[key]) for key in SCALARS if key in found}

@@ -1,0 +1,270 @@
+"""A whole run: data, weak models, quality predictor, segmenters, report."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from rich.console import Console
+from rich.table import Table
+
+from .. import __version__, backend
+from ..corruption import MaskBank
+from ..errors import InputError
+from ..methods import make_method, resolve_name
+from ..networks import Segmenter
+from ..quality.guides import make_guide
+from ..quality.predictor import QualityPredictor
+from ..recipes import load_recipe
+from ..reporting.report import write_report
+from . import results
+from .config import Config
+from .estimate import estimate_seconds
+from .folder import choose, open_run, read_json, write_json
+from .inputs import load_inputs
+from .logging import Log
+from .loop import Fitted, Stage, fit
+from .schedule import stable_seed
+from .settings import check
+from .stages import FixedSet, QualityStage, SegmenterStage, WeakStage
+
+
+def run(config: Config, console: Console | None = None, command: str = "") -> Path:
+    """Train everything that `config` asks for and write the report; returns the run folder.
+
+    Stages that are done are skipped, a stage that was cut goes on after its last epoch. Raises InputError for settings,
+    data and folders that cannot be used, before anything is trained.
+    """
+    began = time.perf_counter()
+    check(config)
+    methods = {label: resolve_name(label) for label in config.methods}
+    load_recipe(config.quality.recipe)
+    if config.device.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError(f"device: wanted {config.device}, but torch {torch.__version__} sees no CUDA device")
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    folder = choose(config)
+    with open_run(folder, config):
+        log = Log(folder, console)
+        try:
+            Run(config, folder, log, methods, command, began).everything()
+        except KeyboardInterrupt:
+            log.say(f"\nstopped; go on with the same command and --out {folder}")
+            raise
+        finally:
+            log.close()
+    return folder
+
+
+class Run:
+    """The stages of one run, in order."""
+
+    def __init__(
+        self, config: Config, folder: Path, log: Log, methods: dict[str, tuple[str, str]], command: str, began: float
+    ) -> None:
+        self.config, self.folder, self.log, self.methods = config, folder, log, methods
+        self.command, self.began = command, began
+        precision = config.precision if config.precision != "bf16" or torch.cuda.is_available() else "no"
+        if precision != config.precision:
+            log.say(f"precision: {config.precision} is used on GPUs only; this run is in float32")
+        cpu = config.device == "cpu" or not torch.cuda.is_available()
+        self.accelerator = Accelerator(cpu=cpu, mixed_precision=precision)
+
+    def everything(self) -> None:
+        self.inputs = load_inputs(self.config, self.folder, self.accelerator.device, self.log)
+        self._introduce()
+        self.banks = self._weak()
+        self.predictor = self._quality()
+        for label in self.methods:
+            self._segmenter(label)
+        self._finish()
+
+    def _network(self, name: str, options: dict[str, Any], stage: str) -> Segmenter:
+        torch.manual_seed(stable_seed(self.config.seed, stage, "initial"))
+        i = self.inputs
+        size = tuple(self.config.images.size)
+        return Segmenter(name, len(size), i.channels, i.num_classes, size, i.mean, i.std, options).to(
+            self.accelerator.device
+        )
+
+    def _new_predictor(self) -> QualityPredictor:
+        torch.manual_seed(stable_seed(self.config.seed, "quality", "initial"))
+        c, i = self.config.quality, self.inputs
+        model = QualityPredictor(
+            c.backbone, len(self.config.images.size), i.channels, i.num_classes, i.mean, i.std, c.options
+        )
+        return model.to(self.accelerator.device)
+
+    def _introduce(self) -> None:
+        c, say, stores = self.config, self.log.say, self.inputs.stores
+        for note in self.inputs.notes:
+            say(f"[dim]note: {note}[/dim]")
+        counts = ", ".join(f"{len(stores[split])} {split}" for split in ("train", "val", "test", "unlabeled"))
+        say(f"{self.inputs.root}: {counts}; {'x'.join(map(str, c.images.size))} px, {self.inputs.channels} channel(s)")
+        needs_pool = [label for label in self.methods if _uses_pool(*self.methods[label])]
+        if needs_pool and not len(stores["unlabeled"]):
+            raise InputError(
+                f"methods: {', '.join(needs_pool)} need unlabelled images, "
+                f"{self.inputs.root} has none; use --method SUP"
+            )
+        weak = self._network(c.weak.network, c.weak.options, "weak")
+        segmenter = self._network(c.segmenter.network, c.segmenter.options, "segmenter")
+        predictor = self._new_predictor()
+        seconds = estimate_seconds(c, self.inputs, weak, predictor, segmenter)
+        threads = f", {torch.get_num_threads()} threads" if self.accelerator.device.type == "cpu" else ""
+        say(
+            f"{self.accelerator.device}{threads}; about {results.duration(seconds)} for everything; "
+            f"run folder {self.folder}"
+        )
+
+    def _fit(self, stage: Stage) -> Fitted:
+        folder = self.folder / stage.name
+        folder.mkdir(parents=True, exist_ok=True)
+        fitted = fit(stage, self.accelerator, folder, self.log)
+        better = "highest" if stage.higher_is_better else "lowest"
+        self.log.say(
+            f"{stage.name:<18} {fitted.epochs} epochs in {results.duration(fitted.seconds)}; "
+            f"{better} {stage.score} {fitted.best:.3f} after epoch {fitted.best_epoch}"
+        )
+        return fitted
+
+    def _once(self, name: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """The figures of a finished stage, or those of `work`; metrics.json in its folder says that it is finished."""
+        path = self.folder / name / "metrics.json"
+        found = read_json(path)
+        if found is not None:
+            self.log.say(f"{name}: done before, skipped")
+            return found
+        found = work()
+        write_json(path, found)
+        (path.parent / "checkpoint.safetensors").unlink(missing_ok=True)
+        return found
+
+    def _weak(self) -> dict[str, MaskBank]:
+        c, folder = self.config.weak, self.folder / "weak"
+
+        def work() -> dict[str, Any]:
+            folder.mkdir(exist_ok=True)
+            stage = WeakStage(
+                c, self._network(c.network, c.options, "weak"), self.inputs.stores, folder, self.config.seed
+            )
+            fitted = self._fit(stage)
+            return {"val_dice": fitted.best, "seconds": fitted.seconds, "snapshots": c.snapshots}
+
+        self.weak_figures = self._once("weak", work)
+        return {
+            path.stem.removeprefix("bank-"): MaskBank.load(path).to(self.accelerator.device)
+            for path in folder.glob("bank-*.safetensors")
+        }
+
+    def _quality(self) -> QualityPredictor:
+        c, stores, seed = self.config.quality, self.inputs.stores, self.config.seed
+        recipe = load_recipe(c.recipe)
+        if not self.banks["train"].snapshots:
+            recipe = recipe.replace(p_weak=0.0)
+        counts = {"val": c.validation_corruptions, "test": c.test_corruptions}
+        fixed = {
+            split: FixedSet.draw(stores[split], self.banks[split], recipe, n, stable_seed(seed, "fixed", split))
+            for split, n in counts.items()
+            if len(stores[split])
+        }
+
+        def work() -> dict[str, Any]:
+            stage = QualityStage(
+                c, self._new_predictor(), stores["train"], self.banks["train"], fixed["val"], recipe, seed
+            )
+            fitted = self._fit(stage)
+            predictor = QualityPredictor.load(self.folder / "quality" / "best.safetensors").to(self.accelerator.device)
+            found = results.judge_predictor(predictor, fixed, self.folder / "figures")
+            return found | {"val_mae_best": fitted.best, "best_epoch": fitted.best_epoch, "seconds": fitted.seconds}
+
+        self.quality_figures = self._once("quality", work)
+        return QualityPredictor.load(self.folder / "quality" / "best.safetensors").to(self.accelerator.device)
+
+    def _segmenter(self, label: str) -> None:
+        method_name, guide_name = self.methods[label]
+        c = self.config.segmenter
+        folder = self.folder / "segmenter" / label
+
+        def work() -> dict[str, Any]:
+            guide = make_guide(guide_name, self.predictor, **(c.guide if guide_name == "quality" else {}))
+            stage = SegmenterStage(
+                label, c, self._network(c.network, c.options, "segmenter"), make_method(method_name), guide,
+                self.inputs.stores, self.config.seed,
+            )  # fmt: skip
+            fitted = self._fit(stage)
+            found: dict[str, Any] = {
+                "val_dice_best": fitted.best,
+                "best_epoch": fitted.best_epoch,
+                "seconds": fitted.seconds,
+            }
+            if len(self.inputs.stores["test"]):
+                found |= results.judge_segmenter(label, folder, self.inputs, self.predictor, self.folder / "figures")
+            return found
+
+        self._once(f"segmenter/{label}", work)
+
+    def _finish(self) -> None:
+        stores = self.inputs.stores
+        found = {label: read_json(self.folder / "segmenter" / label / "metrics.json") or {} for label in self.methods}
+        outputs = {
+            label: values.pop("quality_of_predictions")
+            for label, values in found.items()
+            if "quality_of_predictions" in values
+        }
+        metrics = {
+            "data": {"root": str(self.inputs.root), **{split: len(store) for split, store in stores.items()},
+                     "size": self.config.images.size, "notes": self.inputs.notes},
+            "quality": self.quality_figures | ({"segmenter": results.mean_of(outputs)} if outputs else {}),
+            "segmenter": found,
+            "environment": environment(self.accelerator.device),
+            "command": self.command, "seconds": time.perf_counter() - self.began, "seed": self.config.seed,
+        }  # fmt: skip
+        write_json(self.folder / "metrics.json", metrics)
+        results.draw_comparison(self.folder, list(self.methods), self.log.rows())
+        report = write_report(self.folder)
+        self._print(metrics, report)
+
+    def _print(self, metrics: dict[str, Any], report: Path) -> None:
+        quality = metrics["quality"].get("all")
+        if quality:
+            self.log.say(
+                f"\nquality predictor on {quality['n']} fixed test masks: "
+                f"MAE {quality['mae']:.3f}, Pearson {quality['pearson']:.3f}"
+            )
+        table = Table(title=f"test ({metrics['data']['test']} images), EMA network, epoch chosen on validation")
+        for column in ("method", "Dice (best)", "± sd", "Dice (last)", "IoU", "HD95 px", "time"):
+            table.add_column(column, justify="left" if column == "method" else "right")
+        for label, values in metrics["segmenter"].items():
+            if "best" in values:
+                best, last = values["best"], values["last"]
+                numbers = [
+                    f"{best['dice']:.3f}",
+                    f"{best['dice_sd']:.3f}",
+                    f"{last['dice']:.3f}",
+                    f"{best['iou']:.3f}",
+                    f"{best['hd95']:.1f}",
+                ]
+                table.add_row(label, *numbers, results.duration(values["seconds"]))
+        self.log.console.print(table)
+        self.log.say(f"report: {report}   ({results.duration(metrics['seconds'])} in all)")
+
+
+def _uses_pool(method: str, guide: str) -> bool:
+    return make_method(method).needs_unlabelled or guide == "regularizer"
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """What the figures of a run depend on beside its settings."""
+    return {
+        "qgssl_fast": __version__, "torch": torch.__version__, "python": platform.python_version(),
+        "device": str(device),
+        "threads": torch.get_num_threads(), "cpus": os.cpu_count(), "machine": platform.machine(),
+        "backends": [row.backend for row in backend.describe() if row.serves],
+    }  # fmt: skip

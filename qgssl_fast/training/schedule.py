@@ -1,0 +1,48 @@
+"""What varies with time or chance, as pure functions of the step: nothing here has a state to save."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+
+import torch
+from torch import Tensor
+
+
+def stable_seed(*parts: object) -> int:
+    """A 63-bit seed from `parts`, the same on every machine and run."""
+    digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+def cosine(step: int, steps: int, lr: float, minimum: float = 0.0) -> float:
+    """Learning rate at `step` of `steps`: from `lr` down to `minimum` along half a cosine."""
+    return minimum + (lr - minimum) * 0.5 * (1 + math.cos(math.pi * step / max(1, steps)))
+
+
+def ramp(epoch: float, start: float, length: float, maximum: float) -> float:
+    """0 until epoch `start`, then linear over `length` epochs up to `maximum`: lambda of the unlabelled loss."""
+    if epoch < start:
+        return 0.0
+    return maximum if length == 0 else maximum * min(1.0, (epoch - start) / length)
+
+
+class Order:
+    """An endless sequence of shuffled passes over `n` items; item k is a function of (seed, k) alone."""
+
+    def __init__(self, n: int, seed: int) -> None:
+        self.n, self.seed = n, seed
+        self._passes: dict[int, Tensor] = {}
+
+    def batch(self, step: int, size: int) -> tuple[Tensor, Tensor]:
+        """Items and sample ids (positions in the sequence) of batch `step`: two int64 tensors `[size]` on the CPU."""
+        ids = torch.arange(step * size, (step + 1) * size)
+        passes = ids // self.n
+        wanted = range(int(passes[0]), int(passes[-1]) + 1)
+        self._passes = {k: self._passes[k] if k in self._passes else self._pass(k) for k in wanted}
+        order = torch.stack([self._passes[k] for k in wanted])
+        return order[passes - wanted[0], ids % self.n], ids
+
+    def _pass(self, k: int) -> Tensor:
+        generator = torch.Generator().manual_seed(stable_seed(self.seed, k))
+        return torch.randperm(self.n, generator=generator)

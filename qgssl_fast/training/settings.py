@@ -1,0 +1,131 @@
+"""Settings as text and back: presets, "section.key" names, and the check of all values."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import asdict, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..errors import Faults, InputError
+from .config import Config
+
+PRESETS = Path(__file__).with_name("presets")
+POSITIVE = """
+weak.epochs weak.batch weak.lr quality.epochs quality.corruptions_per_image quality.validation_corruptions
+quality.test_corruptions quality.batch quality.lr quality.clip segmenter.epochs segmenter.labelled_batch
+segmenter.unlabelled_batch segmenter.lr segmenter.clip segmenter.validate_every phantoms.train phantoms.val phantoms.test
+""".split()  # noqa: SIM905
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    return asdict(config)
+
+
+def to_yaml(config: Config) -> str:
+    return yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True)
+
+
+def flatten(tree: dict[str, Any], cls: Any = Config, prefix: str = "") -> dict[str, Any]:
+    """Nested settings as {"section.key": value}; a dict that is itself a value (options) stays one."""
+    flat: dict[str, Any] = {}
+    known = {f.name: f for f in fields(cls)}
+    for key, value in tree.items():
+        default = _default(known[key]) if key in known else None
+        if is_dataclass(default) and isinstance(value, dict):
+            flat |= flatten(value, type(default), f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def known_keys(cls: Any = Config, prefix: str = "") -> list[str]:
+    """All settings as "section.key"."""
+    return list(flatten(asdict(cls()), cls, prefix))
+
+
+def _default(f: Any) -> Any:
+    return f.default_factory() if callable(f.default_factory) else f.default
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """' (did you mean X?)', or nothing where no known name is near."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def list_presets() -> list[str]:
+    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+
+
+def load_preset(name: str) -> dict[str, Any]:
+    """The settings of a preset as {"section.key": value}; InputError names the presets when there is no such one."""
+    if name not in list_presets():
+        raise InputError(
+            f"preset: wanted one of {', '.join(list_presets())}, got {name!r}{nearest(name, list_presets())}"
+        )
+    return flatten(yaml.safe_load((PRESETS / f"{name}.yaml").read_text(encoding="utf-8")) or {})
+
+
+def check(config: Config) -> None:
+    """Raise InputError with every value that is out of range."""
+    faults = Faults()
+
+    def want(good: bool, key: str, wanted: str, got: Any) -> None:
+        if not good:
+            faults.add(f"{key}: wanted {wanted}, got {got!r}")
+
+    images, weak, quality, segmenter = config.images, config.weak, config.quality, config.segmenter
+    want(
+        len(images.size) in (2, 3) and min(images.size, default=0) >= 16,
+        "images.size",
+        "2 or 3 sides of at least 16 pixels",
+        images.size,
+    )
+    want(images.channels in (None, 1, 3), "images.channels", "1, 3 or null", images.channels)
+    want(images.labelled is None or images.labelled > 0, "images.labelled", "more than 0", images.labelled)
+    want(images.unlabelled is None or images.unlabelled >= 0, "images.unlabelled", "0 or more", images.unlabelled)
+    want(
+        images.normalization in ("dataset", "imagenet"),
+        "images.normalization",
+        "dataset or imagenet",
+        images.normalization,
+    )
+    want(
+        config.device == "auto" or config.device.split(":")[0] in ("cpu", "cuda"),
+        "device",
+        "auto, cpu or cuda",
+        config.device,
+    )
+    want(config.precision in ("no", "bf16", "fp16"), "precision", "no, bf16 or fp16", config.precision)
+    want(config.threads is None or config.threads >= 1, "threads", "1 or more", config.threads)
+    want(0 <= config.seed < 2**63, "seed", "0 to 2^63 - 1", config.seed)
+    want(
+        len(config.methods) > 0 and len(set(config.methods)) == len(config.methods),
+        "methods",
+        "distinct names",
+        config.methods,
+    )
+    for key in POSITIVE:
+        section, name = key.split(".")
+        want(getattr(getattr(config, section), name) > 0, key, "more than 0", getattr(getattr(config, section), name))
+    for section, steps in (("weak", weak.steps_per_epoch), ("segmenter", segmenter.steps_per_epoch)):
+        want(steps is None or steps > 0, f"{section}.steps_per_epoch", "1 or more, or null", steps)
+    want(0 <= segmenter.ema < 1, "segmenter.ema", "0 <= ema < 1", segmenter.ema)
+    want(
+        all(1 <= e <= weak.epochs for e in weak.snapshots),
+        "weak.snapshots",
+        f"epochs from 1 to {weak.epochs}",
+        weak.snapshots,
+    )
+    for key in ("method_lambda", "regularizer_lambda"):
+        ramp = getattr(segmenter, key)
+        want(
+            min(ramp.start, ramp.ramp, ramp.maximum) >= 0,
+            f"segmenter.{key}",
+            "start, ramp and maximum of 0 or more",
+            asdict(ramp),
+        )
+    faults.check("configuration")

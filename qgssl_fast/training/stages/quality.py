@@ -1,0 +1,103 @@
+"""Stage 2: the quality predictor, trained on corrupted masks and the weak models' masks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ...corruption import Corruptor, MaskBank
+from ...data import DeviceStore
+from ...ops.augment import augment, image_only
+from ...quality.evaluate import evaluate_predictor
+from ...quality.predictor import QualityPredictor
+from ...recipes import Recipe
+from ..config import QualityConfig
+from ..loop import Stage
+from ..schedule import Order, stable_seed
+
+
+@dataclass
+class FixedSet:
+    """Masks drawn once: images uint8 `[N, C, *S]`, masks and truth uint8 `[N, *S]`, quality `[N]` or `[N, C-1]`.
+
+    labels: the rows that made each mask ("erosion_5 + shift_small"); groups: "corrupted" or "weak model".
+    """
+
+    images: Tensor
+    masks: Tensor
+    truth: Tensor
+    quality: Tensor
+    labels: list[str]
+    groups: np.ndarray
+
+    @classmethod
+    def draw(cls, store: DeviceStore, bank: MaskBank, recipe: Recipe, count: int, seed: int) -> FixedSet:
+        """`count` masks of every image of `store`, by `recipe` from `seed`; the share of weak masks is the recipe's.
+
+        A set of one image has no donor for cross_image, as the bank says.
+        """
+        index = torch.arange(len(store), device=store.images.device).repeat_interleave(count)
+        ids = torch.arange(len(index), device=index.device)
+        images, truth = store.batch(index)
+        out = Corruptor(recipe, bank, seed)(truth, ids, image_ids=index)
+        names = [[recipe.rows[r].name for r in rows if r >= 0] for rows in out.rows.tolist()]
+        weak = [any(recipe.rows[r].op == "weak" for r in rows if r >= 0) for rows in out.rows.tolist()]
+        labels = [" + ".join(parts) or "identity" for parts in names]
+        return cls(images, out.masks, truth, out.quality, labels, np.where(weak, "weak model", "corrupted"))
+
+    def select(self, group: str) -> FixedSet:
+        """The part of one group."""
+        keep = np.flatnonzero(self.groups == group)
+        at = torch.as_tensor(keep, device=self.images.device)
+        labels = [self.labels[i] for i in keep]
+        return FixedSet(self.images[at], self.masks[at], self.truth[at], self.quality[at], labels, self.groups[keep])
+
+
+class QualityStage(Stage):
+    """SmoothL1 of predicted and true quality, AdamW, cosine schedule; chosen by the MAE on fixed validation masks."""
+
+    name = "quality"
+    score = "val_mae"
+    higher_is_better = False
+
+    def __init__(
+        self,
+        config: QualityConfig,
+        model: QualityPredictor,
+        train: DeviceStore,
+        bank: MaskBank,
+        validation: FixedSet,
+        recipe: Recipe,
+        seed: int,
+    ) -> None:
+        self.config, self.model, self.train, self.validation = config, model, train, validation
+        self.seed = stable_seed(seed, self.name)
+        self.optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+        self.lr, self.clip, self.epochs, self.patience = config.lr, config.clip, config.epochs, config.patience
+        self.steps_per_epoch = -(-len(train) * config.corruptions_per_image // config.batch)
+        self.order = Order(len(train), stable_seed(seed, self.name, "order"))
+        self.corruptor = Corruptor(recipe, bank, self.seed)
+        self.augmentation = replace(image_only(), flip=0.5 if config.flips else 0.0)
+
+    def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        index, ids = (t.to(self.train.images.device) for t in self.order.batch(step, self.config.batch))
+        images, truth = self.train.batch(index)
+        corrupted = self.corruptor(truth, ids, image_ids=index)
+        views, masks = augment(images, corrupted.masks, self.augmentation, seed=self.seed, sample_ids=ids)
+        predicted = self.model(views, masks).float()
+        return F.smooth_l1_loss(predicted, corrupted.quality), {
+            "mae": (predicted.detach() - corrupted.quality).abs().mean()
+        }
+
+    def validate(self) -> dict[str, float]:
+        fixed = self.validation
+        found = evaluate_predictor(self.model, fixed.images, fixed.masks, fixed.quality, dependence=False)
+        return {f"val_{key}": float(found[key]) for key in ("mae", "pearson", "spearman")}
+
+    def save(self, path: Path) -> None:
+        self.model.save(path)

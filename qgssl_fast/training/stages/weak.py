@@ -1,0 +1,70 @@
+"""Stage 1: a small segmenter, half trained on purpose; its predictions are masks with real errors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ...corruption import MaskBank
+from ...data import DeviceStore
+from ...networks import Segmenter
+from ...ops.augment import augment, weak_view
+from ...ops.losses import soft_dice
+from ..config import WeakConfig
+from ..inference import mean_dice, predict
+from ..loop import Stage
+from ..schedule import Order, stable_seed
+
+
+class WeakStage(Stage):
+    """Dice loss, Adam; after the epochs of `config.snapshots` the predictions on every split go into its mask bank."""
+
+    name = "weak"
+    score = "val_dice"
+    higher_is_better = True
+    constant_lr = True
+
+    def __init__(
+        self, config: WeakConfig, model: Segmenter, stores: dict[str, DeviceStore], folder: Path, seed: int
+    ) -> None:
+        self.config, self.model, self.stores, self.seed = config, model, stores, seed
+        self.train = stores["train"]
+        self.optimizer = torch.optim.Adam(model.parameters(), lr=config.lr)
+        self.lr, self.epochs = config.lr, config.epochs
+        self.batch = min(config.batch, len(self.train))
+        self.steps_per_epoch = config.steps_per_epoch or -(-len(self.train) // self.batch)
+        self.order = Order(len(self.train), stable_seed(seed, self.name, "order"))
+        self.folder = folder
+        self.banks = {split: self._bank(split) for split in ("train", "val", "test") if len(stores[split])}
+
+    def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        index, ids = (t.to(self.train.images.device) for t in self.order.batch(step, self.batch))
+        images, masks = self.train.batch(index)
+        views, masks = augment(images, masks, weak_view(), seed=self.seed, sample_ids=ids)
+        logits = self.model(views)
+        probs = logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)
+        return 1 - soft_dice(probs.float(), masks).mean(), {}
+
+    def after_epoch(self, epoch: int) -> None:
+        if epoch not in self.config.snapshots:
+            return
+        for split, bank in self.banks.items():
+            if bank.snapshots == sorted(self.config.snapshots).index(epoch):  # else a cut run has written it already
+                bank.add(predict(self.model, self.stores[split].images))
+                bank.save(self._path(split))
+
+    def validate(self) -> dict[str, float]:
+        val = self.stores["val"]
+        return {"val_dice": mean_dice(self.model, val.images, val.masks, self.model.num_classes)}
+
+    def save(self, path: Path) -> None:
+        self.model.save(path)
+
+    def _path(self, split: str) -> Path:
+        return self.folder / f"bank-{split}.safetensors"
+
+    def _bank(self, split: str) -> MaskBank:
+        path = self._path(split)
+        return MaskBank.load(path) if path.exists() else MaskBank(self.stores[split].masks)

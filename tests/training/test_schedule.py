@@ -1,0 +1,62 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from qgssl_fast.training.ema import Ema
+from qgssl_fast.training.schedule import Order, cosine, ramp, stable_seed
+
+
+def test_ramp_is_the_published_one():
+    """PL-QW: 0 until epoch 15, then linear over 30 epochs to 0.25."""
+    assert [ramp(e, 15, 30, 0.25) for e in (0, 14.9, 15, 30, 45, 199)] == [0, 0, 0, 0.125, 0.25, 0.25]
+    assert ramp(3, 3, 0, 0.5) == 0.5
+
+
+def test_cosine_ends():
+    assert cosine(0, 100, 1e-4, 1e-6) == pytest.approx(1e-4)
+    assert cosine(50, 100, 1e-4, 0) == pytest.approx(5e-5)
+    assert cosine(100, 100, 1e-4, 1e-6) == pytest.approx(1e-6)
+
+
+def test_seeds_differ_and_stay():
+    assert stable_seed(0, "weak") != stable_seed(0, "quality") != stable_seed(1, "quality")
+    assert stable_seed(0, "weak") == stable_seed(0, "weak") < 2**63
+
+
+@pytest.mark.parametrize(("n", "size"), [(7, 3), (5, 5), (3, 8), (1, 4)])
+def test_order_visits_each_item_once_a_pass(n, size):
+    order = Order(n, seed=1)
+    steps = math.lcm(n, size) // size
+    items = torch.cat([order.batch(step, size)[0] for step in range(steps)])
+    for visited in items.split(n):
+        assert visited.sort().values.tolist() == list(range(n))
+    ids = torch.cat([order.batch(step, size)[1] for step in range(steps)])
+    assert ids.tolist() == list(range(len(items)))
+
+
+def test_order_does_not_remember():
+    """A batch is a function of the step alone: what resuming relies on."""
+    fresh = Order(10, seed=3).batch(17, 4)[0]
+    used = Order(10, seed=3)
+    for step in range(17):
+        used.batch(step, 4)
+    assert torch.equal(fresh, used.batch(17, 4)[0])
+    assert not torch.equal(fresh, Order(10, seed=4).batch(17, 4)[0])
+
+
+def test_ema_formula_and_buffers():
+    torch.manual_seed(0)
+    student = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+    ema = Ema(student, decay=0.5)
+    before = ema.teacher[0].weight.clone()
+    student(torch.randn(4, 1, 8, 8))
+    with torch.no_grad():
+        student[0].weight.add_(1)
+    ema.update(student, step=0)  # decay = min(0.5, 1 / 10)
+    assert torch.allclose(ema.teacher[0].weight, 0.1 * before + 0.9 * student[0].weight)
+    assert torch.allclose(ema.teacher[1].running_mean, 0.9 * student[1].running_mean)
+    assert ema.teacher[1].num_batches_tracked == 1
+    assert not ema.teacher.training
+    assert not any(p.requires_grad for p in ema.teacher.parameters())
