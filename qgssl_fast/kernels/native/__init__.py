@@ -75,3 +75,9 @@ def describe(name: str) -> str:
     if name == "cuda":
         return f"architectures {gpu().archs()}"
     return f"ISA {cpu().isa()} of {', '.join(cpu().isas())}"
+
+
+def cuda_scratch(device: torch.device, batch: int, depth: int, height: int, width: int, planes: int) -> torch.Tensor:
+    """Bit planes in global memory for masks that shared memory cannot hold; empty where it can. int32 [words]."""
+    words = gpu().scratch_words(batch, depth, height, width, planes)
+    return torch.empty(words, dtype=torch.int32, device=device)

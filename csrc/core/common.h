@@ -1,0 +1,32 @@
+// What every core header needs. The core is compiled once per instruction set and once by nvcc, each time in a namespace of its own
+// (QG_NAMESPACE), and uses no standard templates: a weak symbol that the linker shares could carry one CPU's instructions to another.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+#ifndef QG_NAMESPACE
+#error "compile with -DQG_NAMESPACE=<a name of this object's own>"
+#endif
+
+#ifdef __CUDACC__
+#define QG_HD __host__ __device__ __forceinline__
+#else
+#define QG_HD inline __attribute__((always_inline))
+#endif
+
+namespace QG_NAMESPACE {
+
+QG_HD int min_of(int a, int b) { return a < b ? a : b; }
+QG_HD int ceil_div(int a, int b) { return (a + b - 1) / b; }
+
+template <class Word>
+QG_HD constexpr int bits_of() {
+  return 8 * int(sizeof(Word));
+}
+
+// Sides of a mask in pixels; an image has depth 1.
+struct Extent {
+  int depth, height, width;
+};
+
+}  // namespace QG_NAMESPACE
