@@ -1,5 +1,124 @@
-"""The frame of the HTML report: `PAGE.format(title=..., body=...)`, both already escaped."""
+"""What the HTML report is made of: the frame, tables, pictures with their captions, numbers as text."""
 
+from __future__ import annotations
+
+import base64
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of picture: files like "40-overlays-PL-QW.png", whose name starts with `start` after an optional number.
+
+    The caption says what one sees.
+    """
+
+    start: str
+    section: str
+    heading: str
+    caption: str
+
+
+KINDS = (
+    Kind(
+        "curves",
+        "Training",
+        "Curves",
+        "Losses and validation figures of each stage. Faint: single log rows; strong: their running mean; a ring marks "
+        "the best validation value.",
+    ),
+    Kind(
+        "dice",
+        "Segmentation",
+        "Dice of each test image",
+        "A dot is a test image, the box holds the middle half with the median as a line, whiskers reach from the 5th "
+        "to the 95th percentile, the diamond is the mean (at the right with its standard deviation).",
+    ),
+    Kind(
+        "overlays",
+        "Segmentation",
+        "Lowest and highest Dice",
+        "Image, outlines of the true mask and of the prediction, and where the two differ.",
+    ),
+    Kind(
+        "quality",
+        "Quality predictor",
+        "Predicted against true Dice",
+        "A point is a mask; darker where points crowd. On the dashed line the prediction is right. At the right the "
+        "mean true Dice of the masks of each tenth of predicted Dice; a larger dot stands for more masks.",
+    ),
+    Kind(
+        "corruptions",
+        "Corruptions",
+        "What the predictor learns from",
+        "The outline is the true mask, the filled area the corrupted one; above each the row of the recipe that made "
+        "it and its Dice, which the predictor has to tell.",
+    ),
+)
+OTHER = Kind("", "Other pictures", "", "")
+_NUMBER = re.compile(r"^\d+[-_]")
+
+
+def kind_of(path: Path) -> Kind:
+    stem = _NUMBER.sub("", path.stem)
+    return next((kind for kind in KINDS if stem.startswith(kind.start)), OTHER)
+
+
+def picture(path: Path) -> str:
+    """The PNG inside a figure, headed by its kind and what its name says beyond that."""
+    kind = kind_of(path)
+    rest = _NUMBER.sub("", path.stem)[len(kind.start) :].strip("_- ")
+    heading = ": ".join(part for part in (kind.heading, rest) if part)
+    below = f"<b>{escape(heading)}.</b> {escape(kind.caption)}" if kind.caption else escape(heading)
+    source = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
+    return f'<figure><img src="{source}" alt="{escape(heading)}"><figcaption>{below}</figcaption></figure>'
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], strong: Iterable[int] = ()) -> str:
+    marked = set(strong)
+    top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+    lines = [
+        f"<tr{' class=top' if k in marked else ''}>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
+        for k, row in enumerate(rows)
+    ]
+    return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
+
+
+def number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def decimal(value: Any, digits: int = 3) -> str:
+    found = number(value)
+    return "–" if found is None else f"{found:.{digits}f}"
+
+
+def spread(found: Mapping[str, Any], name: str) -> str:
+    sd = number(found.get(f"{name}_sd"))
+    return decimal(found.get(name)) + ("" if sd is None else f" ± {sd:.3f}")
+
+
+def plain(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+def duration(seconds: Any) -> str:
+    found = number(seconds)
+    if found is None:
+        return ""
+    minutes, rest = divmod(round(found), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+# `PAGE.format(title=..., body=...)`, both escaped already.
 PAGE = """<!doctype html>
 <html lang="en">
 <head>

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.patches import Rectangle
 
 from qgssl_fast.errors import InputError
 from qgssl_fast.reporting.style import COLOURS, FAINT, INK, array, figure, short
@@ -193,12 +194,11 @@ def dice_comparison(methods: Mapping[str, Any], path: str | Path, title: str = "
         for k, dice in enumerate(values.values()):
             y, colour = len(values) - 1 - k, COLOURS[k % len(COLOURS)]
             ax.scatter(dice, y + spread.uniform(-0.22, 0.22, len(dice)), s=14, color=colour, alpha=0.4, linewidths=0)
-            box = {"facecolor": "none", "edgecolor": INK, "linewidth": 1}
-            lines = {"color": INK, "linewidth": 1}
-            ax.boxplot(
-                dice, positions=[y], vert=False, widths=0.55, whis=(5, 95), showfliers=False, patch_artist=True,
-                boxprops=box, whiskerprops=lines, capprops=lines, medianprops=lines, manage_ticks=False, zorder=3,
-            )  # fmt: skip
+            low, first, middle, third, high = np.percentile(dice, (5, 25, 50, 75, 95))
+            ax.add_patch(Rectangle((first, y - 0.27), third - first, 0.54, fill=False, ec=INK, lw=1, zorder=3))
+            ax.hlines([y, y], [low, third], [first, high], INK, lw=1, zorder=3)
+            ax.vlines([low, high], y - 0.14, y + 0.14, INK, lw=1, zorder=3)
+            ax.vlines(middle, y - 0.27, y + 0.27, INK, lw=1.8, zorder=3)
             ax.plot(dice.mean(), y, "D", color=colour, mec="white", ms=8, mew=1.2, zorder=4)
             mean = f"{dice.mean():.3f} ± {dice.std(ddof=1) if len(dice) > 1 else 0:.3f}"
             ax.annotate(mean, (1.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=9)
