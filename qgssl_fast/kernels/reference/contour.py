@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 
@@ -44,35 +46,92 @@ def trace(mask: np.ndarray) -> np.ndarray:
 
 
 def simplify(points: np.ndarray, vertices: int) -> np.ndarray:
-    """Douglas-Peucker on a closed outline, until it has `vertices` corners: always the farthest point is taken next.
+    """Douglas-Peucker on a closed outline with the tolerance at which `vertices` corners are left, by bisection.
 
-    It starts from two points that are far apart: three times the farthest point from the last one, from point 0 on.
-    Distances are compared as (cross product**2 << 8) // length**2; of equal ones the first along the outline wins.
+    The tolerance, in 1/256 px, is halved in [0, half the perimeter] until the count is met or the interval is 1; where
+    no tolerance has the count, the last one's polygon counts. Each polygon starts from two points that are far apart
+    (three times the farthest point from the last one, from point 0 on) and is tidied, as OpenCV's approxPolyDP does.
     """
     if len(points) <= vertices:
         return points
-    place = 0
-    for _ in range(3):
-        last, place = place, int(((points - points[place]) ** 2).sum(axis=1).argmax())
-    spans = [_farthest(points, last, place), _farthest(points, place, last)]
-    while len(spans) < vertices:
-        best = max(range(len(spans)), key=lambda i: spans[i][0])
-        distance, one, middle, other = spans[best]
-        if distance <= 0:
+    outline = _Outline(points)
+    low, high = 0, outline.perimeter() // 2
+    polygon = points
+    while high - low > 1:
+        tolerance = (low + high) // 2
+        polygon = outline.within(tolerance * tolerance >> 8, vertices)
+        if len(polygon) == vertices:
             break
-        spans[best : best + 1] = [_farthest(points, one, middle), _farthest(points, middle, other)]
-    return points[[span[1] for span in spans]]
+        low, high = (tolerance, high) if len(polygon) > vertices else (low, tolerance)
+    return polygon
 
 
-def _farthest(points: np.ndarray, one: int, other: int) -> tuple[int, int, int, int]:
-    between = np.arange(one + 1, other if other > one else other + len(points)) % len(points)
-    if not len(between):
-        return -1, one, -1, other
-    along, away = points[other] - points[one], points[between] - points[one]
-    cross = np.abs(along[0] * away[:, 1] - along[1] * away[:, 0])
-    best = int(cross.argmax())
-    length = max(int((along**2).sum()), 1)
-    return (int(cross[best]) ** 2 << 8) // length, one, int(between[best]), other
+class _Outline:
+    """A closed outline; what was found out about its spans is kept between tolerances."""
+
+    def __init__(self, points: np.ndarray) -> None:
+        self.points, self.xy = points, points.tolist()
+        self.spans: dict[tuple[int, int], tuple[int, int]] = {}
+        place = 0
+        for _ in range(3):
+            last, place = place, int(((points - points[place]) ** 2).sum(axis=1).argmax())
+        self.ends = last, place
+
+    def perimeter(self) -> int:
+        """In 1/256 px; each edge rounded down."""
+        steps = self.points - np.roll(self.points, 1, axis=0)
+        return sum(math.isqrt(square << 16) for square in (steps**2).sum(axis=1).tolist())
+
+    def within(self, tolerance: int, vertices: int) -> np.ndarray:
+        """The polygon for a tolerance in px**2 / 256; cut short where it has far more corners than wanted."""
+        corners: list[int] = []
+        one, other = self.ends
+        todo = [(other, one), (one, other)]
+        while todo and len(corners) <= 4 * vertices:
+            start, end = todo.pop()
+            distance, middle = self._farthest(start, end)
+            if distance > tolerance:
+                todo += [(middle, end), (start, middle)]
+            else:
+                corners.append(start)
+        return self.points[corners if todo else self._tidied(corners, tolerance)]
+
+    def _farthest(self, one: int, other: int) -> tuple[int, int]:
+        """Distance from the chord, (cross product**2 << 8) // length**2, and place of the farthest point between."""
+        if (one, other) not in self.spans:
+            between = np.arange(one + 1, other if other > one else other + len(self.points)) % len(self.points)
+            best = (-1, one)
+            if len(between):
+                along, away = self.points[other] - self.points[one], self.points[between] - self.points[one]
+                cross = np.abs(along[0] * away[:, 1] - along[1] * away[:, 0])
+                middle = int(cross.argmax())
+                length = max(int((along**2).sum()), 1)
+                best = (int(cross[middle]) ** 2 << 8) // length, int(between[middle])
+            self.spans[one, other] = best
+        return self.spans[one, other]
+
+    def _tidied(self, corners: list[int], tolerance: int) -> list[int]:
+        """Without corners that lie almost on the line between their neighbours: within the tolerance / sqrt(2) of it,
+        between them, the line neither level nor upright. After one that goes, the next stays."""
+        kept: list[int] = []
+        before, i, left = corners[-1], 0, len(corners)
+        while i < len(corners):
+            after = corners[(i + 1) % len(corners)]
+            if left > 2 and self._is_flat(before, corners[i], after, tolerance):
+                left, i = left - 1, i + 1
+                if i == len(corners):
+                    break
+            kept.append(corners[i])
+            before, i = corners[i], i + 1
+        return kept
+
+    def _is_flat(self, before: int, corner: int, after: int, tolerance: int) -> bool:
+        (x0, y0), (x, y), (x1, y1) = self.xy[before], self.xy[corner], self.xy[after]
+        dx, dy = x1 - x0, y1 - y0
+        cross = (x - x0) * dy - (y - y0) * dx
+        forward = (x - x0) * (x1 - x) + (y - y0) * (y1 - y)
+        near = (cross * cross << 9) <= tolerance * (dx * dx + dy * dy)
+        return near and forward >= 0 and dx != 0 and dy != 0
 
 
 def hull(mask: np.ndarray) -> np.ndarray:

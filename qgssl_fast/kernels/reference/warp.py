@@ -71,22 +71,25 @@ def resample(masks: np.ndarray, matrices: np.ndarray, truncate: bool = False) ->
 
 
 def grid(masks: np.ndarray, params: np.ndarray, draw: Draw) -> np.ndarray:
-    """Each of `cells` cells of an axis is stretched: in cell k of factor f_k the source steps by f_k a pixel.
+    """Each of `cells` cells of an axis is stretched: before scaling, the source steps by f_k a pixel in cell k.
 
     Cell k starts at pixel k S // cells; f_k = between(word, 1 - stretch, 1 + stretch); x has the first `cells` words,
-    y the next. Source of the first pixel: 0.
+    y the next. With E the sum of the steps before a pixel, its source is E S / (E of the whole axis), rounded to the
+    nearest pixel of the image: the axis keeps its ends.
     """
     cells, stretch = int(params[0]), int(params[1])
     height, width = masks.shape[1:]
     factors = between(draw.words(2 * cells), ONE - stretch, ONE + stretch)
     sx, sy = _steps(factors[:, :cells], width), _steps(factors[:, cells:], height)
-    return _gather(masks, sx[:, None, :], sy[:, :, None])
+    return masks[np.arange(len(masks))[:, None, None], sy[:, :, None], sx[:, None, :]]
 
 
 def _steps(factors: np.ndarray, side: int) -> np.ndarray:
     cells = factors.shape[1]
     step = factors[:, ((np.arange(side) + 1) * cells - 1) // side]
-    return np.cumsum(step, axis=1) - step + ONE // 2 >> 16
+    ends = np.cumsum(step, axis=1)
+    sources = (ends - step) * (side * ONE) // np.maximum(ends[:, -1:], 1)
+    return np.clip(sources + ONE // 2 >> 16, 0, side - 1)
 
 
 def elastic(masks: np.ndarray, params: np.ndarray, draw: Draw) -> np.ndarray:
@@ -94,18 +97,21 @@ def elastic(masks: np.ndarray, params: np.ndarray, draw: Draw) -> np.ndarray:
 
     White noise that is blurred by a Gaussian of that width, made as a cubic B-spline over a lattice of spacing
     h = round(sqrt(3) smoothness) px: the spline's own standard deviation is h / sqrt(3). Node m (raster order) has
-    words 2 m and 2 m + 1 of plane 1: its x and y are the sum of the word's four bytes - 510. Integer weights of 1/256.
+    words 2 m and 2 m + 1 of plane 1: its x and y are the sum of the word's four bytes - 510. Weights are of 1/256.
+    The source is the nearest pixel; outside, the nearest pixel of the image.
     """
-    size = masks.shape[1:]
+    height, width = masks.shape[1:]
     spacing = max((int(params[1]) * _SQRT_3 + (1 << 31)) >> 32, 1)
     weights = spline_weights(spacing)
-    nodes = [(side - 1) // spacing + 4 for side in size]
+    nodes = [(side - 1) // spacing + 4 for side in (height, width)]
     words = draw.words(2 * nodes[0] * nodes[1], 1).astype("<u4", order="C")
-    lattice = words.view(np.uint8).reshape(-1, *nodes, 2, 4).sum(axis=-1, dtype=np.int32) - 510
-    field = _upsample(_upsample(lattice, weights, size[0], 1), weights, size[1], 2)
-    moved = ((field >> 10) * elastic_gain(int(params[0]), spacing) >> 6) + ONE // 2 >> 16
-    x, y = np.arange(size[1]), np.arange(size[0])[:, None]
-    return _gather(masks, x + moved[..., 0], y + moved[..., 1])
+    lattice = words.view(np.uint8).reshape(-1, *nodes, 2, 4).sum(axis=-1, dtype=np.int32) - np.int32(510)
+    lattice = np.moveaxis(lattice, 3, 0)
+    field = _upsample(_upsample(lattice, weights, height, 2), weights, width, 3)
+    moved = ((field >> 10) * np.int32(elastic_gain(int(params[0]), spacing)) >> 6) + np.int32(ONE // 2) >> 16
+    x = np.clip(np.arange(width, dtype=np.int32) + moved[0], 0, width - 1)
+    y = np.clip(np.arange(height, dtype=np.int32)[:, None] + moved[1], 0, height - 1)
+    return _take(masks, x, y, width)
 
 
 def spline_weights(spacing: int) -> np.ndarray:
@@ -123,21 +129,28 @@ def elastic_gain(amplitude: int, spacing: int) -> int:
 
 
 def _upsample(lattice: np.ndarray, weights: np.ndarray, side: int, axis: int) -> np.ndarray:
-    spacing = weights.shape[1]
-    nodes = np.moveaxis(lattice, axis, 0)
-    count = len(nodes) - 3
-    shape = (1, spacing) + (1,) * (nodes.ndim - 1)
-    fine = sum(nodes[k : k + count, None] * weights[k].reshape(shape) for k in range(4))
-    return np.moveaxis(fine.reshape(count * spacing, *nodes.shape[1:])[:side], 0, axis)
+    spacing, count = weights.shape[1], lattice.shape[axis] - 3
+    shape = [1] * (lattice.ndim + 1)
+    shape[axis + 1] = spacing
+    nodes = [np.expand_dims(lattice.take(range(k, k + count), axis), axis + 1) for k in range(4)]
+    fine = nodes[0] * weights[0].reshape(shape)
+    for k in (1, 2, 3):
+        fine += nodes[k] * weights[k].reshape(shape)
+    whole = fine.reshape(*lattice.shape[:axis], count * spacing, *lattice.shape[axis + 1 :])
+    return whole[(slice(None),) * axis + (slice(side),)]
 
 
 def _gather(masks: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Values at pixels (x, y), 0 outside the image."""
     n, height, width = masks.shape
     padded = np.zeros((n, height + 2, width + 2), masks.dtype)
     padded[:, 1:-1, 1:-1] = masks
-    row = np.clip(y, -1, height) * (width + 2)
-    flat = np.clip(x, -1, width) + row + (np.arange(n) * ((height + 2) * (width + 2)) + width + 3)[:, None, None]
-    return padded.reshape(-1)[flat]
+    return _take(padded, np.clip(x, -1, width) + 1, np.clip(y, -1, height) + 1, width + 2)
+
+
+def _take(masks: np.ndarray, x: np.ndarray, y: np.ndarray, width: int) -> np.ndarray:
+    first = np.arange(len(masks))[:, None, None] * (masks.shape[1] * masks.shape[2])
+    return masks.reshape(-1).take(y * width + x + first)
 
 
 def centroid(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,134 @@
+"""What a training loop keeps for its corruptions: the bank of donor masks, and the recipe bound to it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
+
+from .errors import InputError
+from .files import replacing
+from .kernels.reference.bank import BankTables, neighbours, pack, unpack
+from .ops import _check
+from .ops.corrupt import Corruption, corrupt
+from .recipes import Recipe
+
+
+class MaskBank:
+    """The true masks of N images and what weak models made of them, as bits: 1/8 byte a pixel.
+
+    truth: uint8 or bool [N, *S], nonzero = 1, N >= 1. cross_image draws donors from the truth: uniform among the fifth (at least
+    one) of the other images that is nearest in area, of equally near ones the lower in (area, number). A bank of one
+    image has no donor; cross_image then leaves its mask as it is. `add` gives one weak model's masks of all N images.
+    Masks come as they were put in: whoever flips or warps masks does so after corruption.
+    """
+
+    def __init__(self, truth: Tensor) -> None:
+        _check.masks("MaskBank", "truth", truth)
+        if len(truth) == 0:
+            raise InputError("MaskBank: truth must hold at least one mask, got none")
+        self.size: tuple[int, ...] = tuple(truth.shape[1:])
+        self._truth = _to_bits(truth)
+        self._weak = self._truth.new_zeros((0, *self._truth.shape))
+        self._tables: BankTables | None = None
+
+    def __len__(self) -> int:
+        return len(self._truth)
+
+    @property
+    def snapshots(self) -> int:
+        """How many weak models' masks there are."""
+        return len(self._weak)
+
+    def add(self, masks: Tensor) -> None:
+        """One weak model's masks of all images: uint8 or bool [N, *S], in the order of the truth."""
+        _check.masks("MaskBank.add", "masks", masks)
+        if tuple(masks.shape) != (len(self), *self.size):
+            raise InputError(f"MaskBank.add: masks must be {[len(self), *self.size]}, got {list(masks.shape)}")
+        self._weak = torch.cat([self._weak, _to_bits(masks)[None].to(self._weak.device)])
+        self._tables = None
+
+    def truth(self) -> Tensor:
+        """uint8 [N, *S]."""
+        return _from_bits(self._truth, self.size)
+
+    def weak(self, snapshot: int) -> Tensor:
+        """uint8 [N, *S] of one snapshot."""
+        if not 0 <= snapshot < self.snapshots:
+            raise InputError(f"MaskBank.weak: snapshot must be in 0 .. {self.snapshots - 1}, got {snapshot}")
+        return _from_bits(self._weak[snapshot], self.size)
+
+    def to(self, device: torch.device | str) -> MaskBank:
+        """This bank with its bits on `device`."""
+        self._truth, self._weak, self._tables = self._truth.to(device), self._weak.to(device), None
+        return self
+
+    @property
+    def tables(self) -> BankTables:
+        """What kernels read."""
+        if self._tables is None:
+            truth, weak = self._truth.cpu().numpy(), self._weak.cpu().numpy()
+            area = unpack(truth, self.size[-1]).reshape(len(self), -1).sum(axis=1, dtype=np.int64)
+            self._tables = BankTables(self.size, truth, weak, *neighbours(area))
+        return self._tables
+
+    def save(self, path: str | Path) -> None:
+        """A safetensors file, written whole or not at all."""
+        with replacing(path) as beside:
+            tensors = {"truth": self._truth.cpu().contiguous(), "weak": self._weak.cpu().contiguous()}
+            save_file(tensors, beside, {"kind": "qgssl_fast.MaskBank", "size": json.dumps(self.size)})
+
+    @classmethod
+    def load(cls, path: str | Path) -> MaskBank:
+        """The bank that `save` wrote, on the CPU. Raises InputError where the file is not one."""
+        try:
+            with safetensors.safe_open(path, "pt") as file:
+                notes = file.metadata() or {}
+                if notes.get("kind") != "qgssl_fast.MaskBank":
+                    raise InputError(f"{path}: not a MaskBank (kind is {notes.get('kind')!r})")
+                tensors = {name: file.get_tensor(name) for name in ("truth", "weak")}
+        except (OSError, SafetensorError) as error:
+            raise InputError(f"{path}: cannot be read as a MaskBank: {error}") from None
+        size = tuple(json.loads(notes["size"]))
+        wanted = (*size[:-1], 8 * -(-size[-1] // 64))
+        if tensors["truth"].shape[1:] != wanted or tensors["weak"].shape[1:] != tensors["truth"].shape:
+            raise InputError(f"{path}: the MaskBank's tensors do not fit its size {list(size)}")
+        bank = cls.__new__(cls)
+        bank.size, bank._truth, bank._weak, bank._tables = size, tensors["truth"], tensors["weak"], None
+        return bank
+
+
+class Corruptor:
+    """A recipe with its bank and seed: ``corruptor(masks, sample_ids, image_ids)`` is :func:`~qgssl_fast.corrupt`."""
+
+    def __init__(self, recipe: Recipe, bank: MaskBank | None = None, seed: int = 0, backend: str = "auto") -> None:
+        self.recipe, self.bank, self.seed, self.backend = recipe, bank, seed, backend
+
+    def __call__(
+        self, masks: Tensor, sample_ids: Tensor, image_ids: Tensor | None = None, errors: bool = False
+    ) -> Corruption:
+        """masks: uint8 [B, *S]; sample_ids, image_ids: integers [B]."""
+        return corrupt(
+            masks,
+            self.recipe,
+            seed=self.seed,
+            sample_ids=sample_ids,
+            bank=self.bank,
+            image_ids=image_ids,
+            errors=errors,
+            backend=self.backend,
+        )
+
+
+def _to_bits(masks: Tensor) -> Tensor:
+    return torch.from_numpy(pack((masks != 0).cpu().numpy())).to(masks.device)
+
+
+def _from_bits(bits: Tensor, size: tuple[int, ...]) -> Tensor:
+    return torch.from_numpy(unpack(bits.cpu().numpy(), size[-1])).to(bits.device)
