@@ -59,10 +59,8 @@ def run(settings: Namespace) -> int:
         values["methods"] = [method if guide is None else f"{method}+{guide}"]
     console = Console()
     if "--preset" not in words:
-        console.print(
-            f"preset {preset}, chosen since {_reason(values['data'], values['device'])} (--preset {'|'.join(list_presets())} for another)",
-            highlight=False,
-        )
+        why = _reason(values["data"], values["device"])
+        console.print(f"preset {preset}, chosen since {why} (--preset {'|'.join(list_presets())})", highlight=False)
     command = shlex.join(["qgssl-fast", *sys.argv[1:]])
     train(_config(values), console, command)
     return 0

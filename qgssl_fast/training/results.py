@@ -30,7 +30,7 @@ def duration(seconds: float) -> str:
 
 
 def judge_predictor(predictor: QualityPredictor, fixed: dict[str, FixedSet], folder: Path) -> dict[str, Any]:
-    """The predictor on the fixed test masks (validation ones where there is no test split), by group; the image test."""
+    """The predictor on the fixed test masks (of the validation if there is no test split), by group; the image test."""
     split = "test" if "test" in fixed else "val"
     masks = fixed[split]
     everything = evaluate_predictor(predictor, masks.images, masks.masks, masks.quality)

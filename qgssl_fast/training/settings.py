@@ -16,7 +16,8 @@ PRESETS = Path(__file__).with_name("presets")
 POSITIVE = """
 weak.epochs weak.batch weak.lr quality.epochs quality.corruptions_per_image quality.validation_corruptions
 quality.test_corruptions quality.batch quality.lr quality.clip segmenter.epochs segmenter.labelled_batch
-segmenter.unlabelled_batch segmenter.lr segmenter.clip segmenter.validate_every phantoms.train phantoms.val phantoms.test
+segmenter.unlabelled_batch segmenter.lr segmenter.clip segmenter.validate_every
+phantoms.train phantoms.val phantoms.test
 """.split()  # noqa: SIM905
 
 
@@ -77,7 +78,7 @@ def check(config: Config) -> None:
         if not good:
             faults.add(f"{key}: wanted {wanted}, got {got!r}")
 
-    images, weak, quality, segmenter = config.images, config.weak, config.quality, config.segmenter
+    images, weak, segmenter = config.images, config.weak, config.segmenter
     want(
         len(images.size) in (2, 3) and min(images.size, default=0) >= 16,
         "images.size",
