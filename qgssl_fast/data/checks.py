@@ -65,7 +65,7 @@ def look(case: Case, split: str, dataset: Dataset) -> tuple[Look, np.ndarray | N
         seen.size, seen.grey = (pixels.shape[0], pixels.shape[1]), pixels.ndim == 2
         seen.peak = int(pixels.max()) if pixels.dtype == np.uint16 else 0
         content = hashlib.blake2b(repr((pixels.shape, pixels.dtype.str)).encode(), digest_size=16)
-        content.update(np.ascontiguousarray(pixels))
+        content.update(np.ascontiguousarray(pixels).data)
         seen.digest = content.digest()
         if bool((pixels == pixels[:1, :1]).all()):
             seen.faults.append(Fault(seen.image, "constant image, every pixel is the same"))
@@ -184,8 +184,8 @@ def _shared_content(looks: list[Look]) -> tuple[list[Fault], list[str]]:
             if other.split == first.split:
                 twice += 1
             else:
-                text = f"same pixels as {first.image} of split {first.split}: the splits {first.split} and {other.split} leak"
-                faults.append(Fault(other.image, f"({other.split}) {text}"))
+                text = f"same pixels in {other.split} as {first.image} in {first.split}: the splits leak"
+                faults.append(Fault(other.image, text))
     return faults, [f"{twice} image(s) have the pixels of another one in the same split"] if twice else []
 
 

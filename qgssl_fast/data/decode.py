@@ -1,4 +1,4 @@
-"""One image file to pixels. Pillow reads PNG, JPEG, TIFF and BMP; whatever it meets in a file comes back as InputError."""
+"""One image file (PNG, JPEG, TIFF, BMP) to pixels; whatever Pillow meets in a file comes back as InputError."""
 
 from __future__ import annotations
 

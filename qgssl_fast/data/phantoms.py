@@ -1,4 +1,4 @@
-"""Phantoms: textured lesions on textured tissue, drawn from one continuous distribution of looks, written as a data set.
+"""Phantoms: textured lesions on textured tissue, from one continuous distribution of looks, written as a data set.
 
 A lesion differs from its surroundings by light, colour, and the scale and direction of its texture, each by an amount
 drawn anew for every image. So no cue serves for all images, and a dozen labels do not show what hundreds of images do.
@@ -33,7 +33,8 @@ class PhantomStyle:
     radius: tuple[float, float] = (0.13, 0.27)  # mean radius of a lesion
     roughness: float = 0.16  # amplitude of the contour's waves, as a part of the radius
     second_part: float = 0.2  # probability of a second, separate or touching part
-    contrast: tuple[float, float] = (0.10, 0.30)  # light and colour difference of the lesion
+    contrast: tuple[float, float] = (0.08, 0.26)  # light and colour difference of the lesion
+    light: tuple[float, float] = (0.45, 1.0)  # share of light in that difference, the rest is hue
     dark: float = 0.6  # probability that the lesion is darker, not brighter
     texture: tuple[float, float] = (0.04, 0.14)  # standard deviation of the texture, lesion and tissue drawn apart
     texture_scale: tuple[float, float] = (0.02, 0.12)  # wavelength of the texture
@@ -46,7 +47,7 @@ class PhantomStyle:
 
     def __post_init__(self) -> None:
         faults = Faults()
-        for name in ("radius", "contrast", "texture", "texture_scale", "softness"):
+        for name in ("radius", "contrast", "light", "texture", "texture_scale", "softness"):
             low, high = getattr(self, name)
             if not 0 < low <= high <= 1:
                 faults.add(f"{name} must be (low, high) with 0 < low <= high <= 1, got {(low, high)}")
@@ -85,7 +86,8 @@ def make_phantoms(
 ) -> Dataset:
     """Write a data set of phantoms (PNG and CSV files) into the new or empty folder `root`, and read it back.
 
-    counts: images per split (train, val, test, unlabeled), all of one distribution; progress: called with (done, total).
+    counts: images per split (train, val, test, unlabeled), all of one distribution. progress: called with
+    (done, total). style: None for the standard one.
     Raises InputError for unknown splits, negative counts, no train images, a folder that holds other files.
     """
     root, counts = Path(root), dict(COUNTS if counts is None else counts)
@@ -150,7 +152,7 @@ def _draw(rng: np.random.Generator, size: int, style: PhantomStyle) -> tuple[Arr
     sign = np.where(draw(0, 1, 1) < style.dark, -1, 1).astype(np.float32)
     hue = draw(-1, 1, 3)
     hue -= hue.mean(1, keepdims=True)
-    share = draw(0.15, 1, 1)  # of light in the difference, the rest is hue
+    share = draw(*style.light, 1)  # of light in the difference, the rest is hue
     direction = share * sign + np.sqrt(1 - share**2) * hue / np.sqrt(np.square(hue).mean(1, keepdims=True) + 1e-6)
     difference = draw(*style.contrast, 1) * direction
 
@@ -184,7 +186,8 @@ def _lesion(draw: Callable[..., Array], x: Array, y: Array, style: PhantomStyle)
             depth, theta = inside, around
         else:
             depth = np.where(draw(0, 1) < style.second_part, np.maximum(depth, inside), depth)
-    assert depth is not None and theta is not None
+    assert depth is not None
+    assert theta is not None
     return depth, theta
 
 

@@ -65,4 +65,5 @@ def keep_labels(splits: Splits, labelled: float | int, seed: int) -> str:
     moved = tuple(Case(case.name, case.image) for case in train if case not in kept)
     splits["train"] = tuple(case for case in train if case in kept)
     splits["unlabeled"] = splits["unlabeled"] + moved
-    return f"kept the masks of {count} of {len(train)} training images, seed {seed}; {len(moved)} joined the unlabelled pool"
+    kept_text = f"kept the masks of {count} of {len(train)} training images (seed {seed})"
+    return f"{kept_text}, {len(moved)} joined the unlabelled pool"

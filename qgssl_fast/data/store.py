@@ -80,7 +80,7 @@ class DeviceStore:
         return DeviceStore(self.images.to(device), masks, self.names, self.sizes, self.conventions, self.notes)
 
     def statistics(self) -> tuple[list[float], list[float]]:
-        """Mean and standard deviation of each channel over all pixels, for images in [0, 1]; at least 1/255 the second."""
+        """Mean and standard deviation (at least 1/255) of each channel over all pixels, for images in [0, 1]."""
         if not len(self):
             raise InputError("DeviceStore.statistics: the store is empty")
         total = torch.zeros(2, self.images.shape[1], dtype=torch.float64, device=self.images.device)

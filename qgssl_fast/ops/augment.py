@@ -121,8 +121,8 @@ def augment_views(
 ) -> Views:
     """A weak and a strong view of a batch that lie pixel on pixel.
 
-    geometry: the weak view, whose geometry both share; its look is the weak view's alone. strong: the look of the strong
-    view (InputError if it asks for geometry of its own); None makes it the weak view. The rest as in `augment`.
+    geometry: the weak view, whose geometry both share; its look is the weak view's alone. strong: the look of the
+    strong view (InputError if it asks for geometry of its own); None makes it the weak view. The rest as in `augment`.
     """
     _check(images_u8, masks, seed, sample_ids)
     if strong is not None and (strong.flip or not strong.flips_only):
