@@ -71,7 +71,7 @@ def corruption_gallery(
             tile = pictures[k]
             for value in (x for x in np.unique(changed[k]) if x):
                 tile = blend(tile, changed[k] == value, _filling(int(value)))
-            show(axes[k], tile, f"{short(labels[k], 26)}\nDice {scores[k]:.2f}", size=7.5)
+            show(axes[k], tile, f"{_heading(labels[k])}\nDice {scores[k]:.2f}", size=7.5)
             contour(axes[k], truth[k], TRUTH)
         marks = [
             Line2D([], [], color=TRUTH, lw=1.5, path_effects=HALO, label="true mask"),
@@ -143,6 +143,11 @@ def _errors(image: np.ndarray, true: np.ndarray, pred: np.ndarray) -> np.ndarray
     ground = blend(grey(image), (true == pred) & (true != 0), "white", 0.6)
     ground = blend(ground, (true != pred) & (true != 0), MISSED, 0.9)
     return blend(ground, (true == 0) & (pred != 0), ADDED, 0.9)
+
+
+def _heading(label: str) -> str:
+    """A chain that is too long for a line is broken between its rows."""
+    return short(label, 26) if len(label) <= 26 else "\n".join(short(part, 26) for part in label.split(" > "))
 
 
 def _filling(label: int) -> str:
