@@ -23,9 +23,9 @@ from .recipes import Recipe
 class MaskBank:
     """The true masks of N images and what weak models made of them, as bits: 1/8 byte a pixel.
 
-    truth: uint8 or bool [N, *S], nonzero = 1, N >= 1. cross_image draws donors from the truth: uniform among the fifth (at least
-    one) of the other images that is nearest in area, of equally near ones the lower in (area, number). A bank of one
-    image has no donor; cross_image then leaves its mask as it is. `add` gives one weak model's masks of all N images.
+    truth: uint8 or bool [N, *S], nonzero = 1, N >= 1. cross_image draws donors from the truth: uniform among the
+    fifth (at least one) of the other images that is nearest in area, of equally near ones the lower in (area, number).
+    A bank of one image has no donor: its own mask comes. `add` gives one weak model's masks of all N images.
     Masks come as they were put in: whoever flips or warps masks does so after corruption.
     """
 

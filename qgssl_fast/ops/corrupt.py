@@ -23,8 +23,9 @@ class Corruption:
     """What :func:`corrupt` made of masks [B, *S].
 
     masks: uint8 [B, *S], 0 and 1. quality: float32 [B], the Dice of `masks` with what came in; both empty = 1.
-    overlap: int32 [B, 1, 3], pixels in both, in `masks`, in the input. rows: int32 [B, 3], numbers in ``recipe.rows`` of
-    what was done, in order, -1 = nothing. errors: uint8 [B, *S], 1 where `masks` and the input differ, if asked for.
+    overlap: int32 [B, 1, 3], pixels in both, in `masks`, in the input. rows: int32 [B, 3], numbers in
+    ``recipe.rows`` of what was done, in order, -1 = nothing. errors: uint8 [B, *S], 1 where `masks` and the input
+    differ, if asked for.
     """
 
     masks: Tensor

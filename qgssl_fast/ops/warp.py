@@ -25,9 +25,8 @@ def affine(masks: Tensor, matrices: Tensor, *, truncate: bool = False, backend: 
     """
     _planar("affine", masks)
     if not isinstance(matrices, Tensor) or not (matrices.dtype == torch.int32 or matrices.is_floating_point()):
-        raise TypeError(
-            f"affine: matrices must be int32 (Q16.16) or float, got {getattr(matrices, 'dtype', type(matrices).__name__)}"
-        )
+        kind = getattr(matrices, "dtype", type(matrices).__name__)
+        raise TypeError(f"affine: matrices must be int32 (Q16.16) or float, got {kind}")
     if matrices.shape != (masks.shape[0], 2, 3):
         raise InputError(f"affine: matrices must be [{masks.shape[0]}, 2, 3], got {list(matrices.shape)}")
     out: Tensor = _affine(masks, to_q16(matrices), truncate, backend)
@@ -46,8 +45,8 @@ def elastic(
     """Each mask bent by a smooth random field, a function of (seed, sample id).
 
     masks: uint8 or bool [B, H, W], nonzero = 1. amplitude_px: standard deviation of the displacement along each axis,
-    0 .. 64. smoothness_px: standard deviation of the Gaussian that would blur white noise so, 0.5 .. 64. seed: [0, 2**64).
-    sample_ids: integers [B], default 0 .. B-1. Returns uint8 [B, H, W].
+    0 .. 64. smoothness_px: standard deviation of the Gaussian that would blur white noise so, 0.5 .. 64.
+    seed: [0, 2**64). sample_ids: integers [B], default 0 .. B-1. Returns uint8 [B, H, W].
     """
     _planar("elastic", masks)
     for name, value, low in (("amplitude_px", amplitude_px, 0), ("smoothness_px", smoothness_px, 0.5)):

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import Faults, InputError
 from .operations import OPERATIONS, Parameter
-from .recipe import Recipe, Row, consistency
+from .recipe import Recipe, Row, coverage, ranges
 from .tables import CATEGORIES, GROUPS
 
 if sys.version_info >= (3, 11):
@@ -92,12 +92,13 @@ class _Reader:
                 self._fault(self._start(number), "name", f"a second row named {entry.get('name')!r}")
         recipe = object.__new__(Recipe)  # checked below, so that its faults join the others
         known = {key: float(categories.get(key, 0.0)) for key in CATEGORIES}
-        fields = {"name": str(data.get("name", name)), "rows": tuple(rows), "categories": known}
+        fields: dict[str, Any] = {"name": str(data.get("name", name)), "rows": tuple(rows), "categories": known}
         fields |= {"p_weak": float(p_weak), "rounding": data.get("rounding", "nearest")}
         for key, value in fields.items():
             object.__setattr__(recipe, key, value)
-        whole = consistency(recipe) if len(rows) == len(entries) else []
-        for key, text in whole:
+        # Which rows are missing can be told when all of them could be read.
+        whole = coverage(recipe) if len(rows) == len(entries) else []
+        for key, text in (*ranges(recipe), *whole):
             self._fault(0, key, text)
         return None if self.faults.found else Recipe(**fields)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
-from functools import lru_cache
+from functools import cache
 
 ONE = 1 << 16  # Q16.16
 ROUNDINGS = ("nearest", "truncate")
@@ -122,14 +122,14 @@ BY_CODE = {operation.code: operation for operation in OPERATIONS.values()}
 
 
 def pack(operation: Operation, values: dict[str, float], rounding: str) -> tuple[int, ...]:
-    """The row's words in the table: the parameters in their order, then 1 for truncating rounding where that matters."""
+    """The row's words in the table: its parameters in order, then 1 for truncating rounding where that matters."""
     words = [to_fixed(values[parameter.name], parameter.one) for parameter in operation.parameters]
     if operation.rounding:
         words.append(ROUNDINGS.index(rounding))
     return tuple(words)
 
 
-@lru_cache(maxsize=None)
+@cache
 def smoothing_weights(radius: int) -> tuple[int, ...]:
     """Gaussian weights at distance 0 .. radius px, 512 in the middle; sigma = 0.3 radius + 0.5, as OpenCV takes it.
 

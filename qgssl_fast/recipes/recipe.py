@@ -48,7 +48,7 @@ class Recipe:
     def __post_init__(self) -> None:
         object.__setattr__(self, "categories", MappingProxyType({c: self.categories.get(c, 0.0) for c in CATEGORIES}))
         faults = Faults()
-        for _, text in consistency(self):
+        for _, text in (*ranges(self), *coverage(self)):
             faults.add(text)
         faults.check(f"recipe {self.name}")
 
@@ -127,8 +127,8 @@ class Recipe:
         return next((i for i, row in enumerate(self.rows) if row.op == op), -1)
 
 
-def consistency(recipe: Recipe) -> list[tuple[str, str]]:
-    """What is wrong with the recipe as a whole: (the field that it is about, text)."""
+def ranges(recipe: Recipe) -> list[tuple[str, str]]:
+    """What is wrong with the recipe's own fields: (the field, text)."""
     found = []
     if recipe.rounding not in ROUNDINGS:
         found.append(("rounding", f"rounding must be {' or '.join(ROUNDINGS)}, got {recipe.rounding!r}"))
@@ -139,7 +139,13 @@ def consistency(recipe: Recipe) -> list[tuple[str, str]]:
     total = sum(recipe.categories.values())
     if abs(total - 1) > 1e-6:
         found.append(("categories", f"the categories' probabilities must sum to 1, got {total:.6g}"))
-    for code, group in GROUPS.items():
+    return found
+
+
+def coverage(recipe: Recipe) -> list[tuple[str, str]]:
+    """Categories that can come but have no rows: (the field, text)."""
+    found = []
+    for group in GROUPS.values():
         if recipe.categories[group] > 0 and sum(row.weights.get(group, 0.0) for row in recipe.rows) <= 0:
             found.append(
                 (

@@ -37,7 +37,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Tables:
-    """rows: int32 [R, 8]; p_weak: of 2**32, the word is compared with it; row numbers are -1 where there is no such row."""
+    """rows: int32 [R, 8]; p_weak: of 2**32, compared with a word; cross_image, weak: row numbers, -1 = none."""
 
     rows: np.ndarray
     categories: Choice

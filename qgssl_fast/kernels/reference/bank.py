@@ -1,4 +1,4 @@
-"""Masks of other images and of weak models, as bits. Pixel x is bit x % 8 of byte x // 8; rows are padded to 64 pixels."""
+"""Masks of other images and of weak models, as bits: pixel x is bit x % 8 of byte x // 8, rows padded to 64 pixels."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def neighbours(area: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, in
 
 
 def cross_image(bank: BankTables, images: np.ndarray, words: np.ndarray) -> np.ndarray:
-    """Mask of donor number below(word, donors) of each image, by rank. A bank of one image has no donor: its own mask."""
+    """Mask of donor number below(word, donors) of each image, by rank; its own mask in a bank of one image."""
     rank = bank.rank[images]
     donor = bank.low[rank] + below(words, bank.donors)
     donor += (donor >= rank) & (bank.donors > 0)

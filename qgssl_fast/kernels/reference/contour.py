@@ -160,7 +160,7 @@ def fill(corners: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """uint8 [H, W]: the polygon's even-odd inside and its outline. corners: int64 [k, 2], inside the image.
 
     Inside: an odd number of the edges that cross row y (lower end left out) have their crossing at or left of x.
-    Outline: max(|dx|, |dy|) + 1 points of each edge, in the order of the corners, rounded half up. All exact in integers.
+    Outline: max(|dx|, |dy|) + 1 points of each edge, in the order of the corners, rounded half up. All is exact.
     """
     out = np.zeros(size, np.uint8)
     start, step = corners, np.roll(corners, -1, axis=0) - corners

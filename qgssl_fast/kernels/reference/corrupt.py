@@ -11,7 +11,7 @@ from torch import Tensor
 from ...recipes.operations import BY_CODE
 from ...recipes.tables import Tables
 from . import bank as banks
-from . import edge, fill, morph, overlap, parts, shape, spots, warp
+from . import edge, fill, morph, parts, shape, spots, warp
 from .program import POSITIONS, Draw, Program
 
 Rowwise = Callable[[np.ndarray, np.ndarray, Draw], np.ndarray]
@@ -48,9 +48,15 @@ def corrupt(
             else:
                 function = ROWS[operation.name]
                 out[chosen] = function(out[chosen], tables.rows[row, 1:], program.draw(position, chosen))
-    result = torch.from_numpy(out)
-    counts = overlap.overlap(result, truth)
-    return tuple(t.to(masks.device) for t in (result, counts, torch.from_numpy(program.rows)))  # type: ignore[return-value]
+    device, counts = masks.device, _overlap(out, truth.numpy())
+    return torch.from_numpy(out).to(device), counts.to(device), torch.from_numpy(program.rows).to(device)
+
+
+def _overlap(out: np.ndarray, truth: np.ndarray) -> Tensor:
+    # As overlap.overlap has it, four times as fast.
+    count = np.count_nonzero
+    counts = [[[count(a & b), count(a), count(b)]] for a, b in zip(out, truth)]
+    return torch.tensor(counts, dtype=torch.int32).reshape(len(out), 1, 3)
 
 
 def _morph(function: Callable[[Tensor, int], Tensor]) -> Rowwise:

@@ -52,7 +52,7 @@ class Draw:
         return words_of(self.seed, self.sample_ids, self._stream + plane, -(-count // 4))[:, :count]
 
     def pixels(self, size: tuple[int, ...], plane: int) -> np.ndarray:
-        """bool [n, *size]: one fair bit for each pixel. Pixel x of row y is bit x % 32 of word 2 ceil(W / 64) y + x // 32."""
+        """bool [n, *size]: one fair bit a pixel. Pixel x of row y: bit x % 32 of word 2 ceil(W / 64) y + x // 32."""
         row_words = 2 * -(-size[-1] // 64)
         rows = int(np.prod(size[:-1]))
         words = self.words(rows * row_words, plane).astype("<u4", order="C")

@@ -17,7 +17,7 @@ def affine(masks: Tensor, matrices: Tensor, truncate: bool) -> Tensor:
 
 
 def elastic(masks: Tensor, amplitude: int, smoothness: int, seed: int, sample_ids: Tensor) -> Tensor:
-    """masks: uint8 [B, H, W], 0 and 1; amplitude, smoothness: px, Q16.16. The words are those of a row at position 0."""
+    """masks: uint8 [B, H, W], 0 and 1; amplitude, smoothness: px, Q16.16. Words: those of a row at position 0."""
     params = np.array([amplitude, smoothness], np.int32)
     out = warp.elastic(masks.cpu().contiguous().numpy(), params, Draw(seed, sample_ids.cpu().numpy(), 0))
     return torch.from_numpy(out).to(masks.device)

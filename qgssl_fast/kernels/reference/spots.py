@@ -46,8 +46,8 @@ def _discs(masks: np.ndarray, params: np.ndarray, words: np.ndarray, value: int)
 
 
 def rect_dropout(masks: np.ndarray, params: np.ndarray, draw: Draw) -> np.ndarray:
-    """One box becomes 0. Axis a has words 2 a and 2 a + 1: its side is (S_a * between(word, min, max)) >> 16, at least 1
-    px, its first pixel below(word, S_a - side + 1)."""
+    """One box becomes 0. Axis a has words 2 a and 2 a + 1: its side is (S_a * between(word, min, max)) >> 16,
+    at least 1 px, and its first pixel below(word, S_a - side + 1)."""
     size = masks.shape[1:]
     words = draw.words(2 * len(size))
     low, high = int(params[0]), int(params[1])

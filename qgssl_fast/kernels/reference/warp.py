@@ -93,7 +93,7 @@ def _steps(factors: np.ndarray, side: int) -> np.ndarray:
 
 
 def elastic(masks: np.ndarray, params: np.ndarray, draw: Draw) -> np.ndarray:
-    """Moved by a smooth random field with a standard deviation of `amplitude` px and a correlation length of `smoothness`.
+    """Moved by a smooth random field: standard deviation `amplitude` px, correlation length `smoothness` px.
 
     White noise that is blurred by a Gaussian of that width, made as a cubic B-spline over a lattice of spacing
     h = round(sqrt(3) smoothness) px: the spline's own standard deviation is h / sqrt(3). Node m (raster order) has
@@ -162,7 +162,7 @@ def centroid(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def cos_sin(degrees: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cosine and sine, Q16.16, of an angle in Q16.16 degrees: quarter turns taken off, then Taylor polynomials in Q28."""
+    """Cosine and sine, Q16.16, of Q16.16 degrees: quarter turns taken off, then Taylor polynomials in Q28."""
     quarter, one = 90 * ONE, 1 << 28
     turns = (degrees + quarter // 2) // quarter
     x = (degrees - turns * quarter) * 18740330 >> 18  # pi / 180 in Q30
