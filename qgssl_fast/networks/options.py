@@ -16,7 +16,7 @@ def unknown(what: str, got: str, known: Iterable[str]) -> InputError:
     known = sorted(known)
     close = difflib.get_close_matches(got, known, n=1, cutoff=0.5)
     hint = f" (did you mean {close[0]}?)" if close else ""
-    return InputError(f"{what}: no such name {got!r}{hint}; there are: {', '.join(known)}")
+    return InputError(f"{what}: no such name {got!r}{hint}; there are: {', '.join(known) or 'none'}")
 
 
 def check_options(owner: str, options: dict[str, Any], known: Iterable[str]) -> None:

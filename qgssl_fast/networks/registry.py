@@ -1,4 +1,4 @@
-"""The segmentation networks that have names: MONAI's with defaults for each, and those of segmentation-models-pytorch."""
+"""The segmentation networks that have names: MONAI's, with defaults, and those of segmentation-models-pytorch."""
 
 from __future__ import annotations
 
@@ -76,7 +76,8 @@ def build_network(
 ) -> tuple[nn.Module, int, int]:
     """Build a network by name; the numbers beside it: its sides are a multiple of the first and at least the second.
 
-    options: go to its constructor, over our defaults. Raises InputError for an unknown name or option, a missing package, a size or value that the network cannot take.
+    options: go to its constructor, over our defaults.
+    Raises InputError for an unknown name or option, a missing package, a value that the network cannot take.
     """
     if name.startswith("smp:"):
         return _build_smp(name, spatial_dims, in_channels, out_channels, options), 32, 64

@@ -73,9 +73,7 @@ def load_module(path: str | Path, cls: Any) -> tuple[Any, dict[str, Any]]:
     wanted = set(first.values())
     if wanted != set(tensors):
         odd = sorted(wanted ^ set(tensors))
-        raise InputError(
-            f"{path}: its tensors are not those of its {cls.kind}: {', '.join(odd[:3])} ({len(odd)} in all)"
-        )
+        raise InputError(f"{path}: its tensors do not fit its {cls.kind}: {', '.join(odd[:3])} ({len(odd)} in all)")
     for name in sorted(wanted):
         if tensors[name].shape != state[name].shape:
             raise InputError(

@@ -1,0 +1,19 @@
+"""Methods: which loss an unlabelled batch gets. One small file each; the loop knows none of them by name."""
+
+from .base import Losses, Method, Unlabelled
+from .names import METHODS, PUBLISHED, list_methods, make_method, resolve_name
+from .pseudo_label import PseudoLabel
+from .supervised import Supervised
+
+__all__ = [
+    "METHODS",
+    "PUBLISHED",
+    "Losses",
+    "Method",
+    "PseudoLabel",
+    "Supervised",
+    "Unlabelled",
+    "list_methods",
+    "make_method",
+    "resolve_name",
+]

@@ -1,0 +1,21 @@
+"""Labelled images alone; with the guide `regularizer` it is QAR."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from ..quality.guides import Guide
+from .base import Method, Unlabelled
+
+
+class Supervised(Method):
+    """SUP: no unlabelled loss. QAR: L_unsup = 1 - mean g(x_u, f(x_u)), by the guide `regularizer`, on the weak view."""
+
+    name = "supervised"
+    source = "Abhishek and Hamarneh 2026 (SUP and QAR)"
+    needs_unlabelled = False
+
+    def method_loss(
+        self, student: nn.Module, teacher: nn.Module | None, batch: Unlabelled, guide: Guide
+    ) -> tuple[None, None, dict[str, Tensor]]:
+        return None, None, {}

@@ -1,0 +1,19 @@
+"""The quality predictor g, what is known about it, and the guides that make weights and gradients of its scores."""
+
+from .calibration import expected_calibration_error, reliability
+from .evaluate import evaluate_predictor
+from .guides import Guide, QualityGuide, QualityRegularizer, list_guides, make_guide
+from .predictor import QualityPredictor, list_backbones
+
+__all__ = [
+    "Guide",
+    "QualityGuide",
+    "QualityPredictor",
+    "QualityRegularizer",
+    "evaluate_predictor",
+    "expected_calibration_error",
+    "list_backbones",
+    "list_guides",
+    "make_guide",
+    "reliability",
+]
