@@ -119,8 +119,9 @@ void overlap(uintptr_t a, uintptr_t b, uintptr_t counts, int classes, int64_t ba
   qg::check_pointer(counts, batch, "counts");
   qg::require(classes >= 2 && classes <= 256, "classes must be in 2..256");
   qg::require(batch >= 0 && pixels >= 1 && pixels <= INT32_MAX, "a mask must have 1 to 2^31 - 1 pixels");
-  const qg::OverlapTask task{reinterpret_cast<const uint8_t*>(a), reinterpret_cast<const uint8_t*>(b), reinterpret_cast<int32_t*>(counts),
-                             classes, batch, pixels, qg::usable_threads(threads)};
+  const qg::OverlapTask task{
+      reinterpret_cast<const uint8_t*>(a), reinterpret_cast<const uint8_t*>(b), reinterpret_cast<int32_t*>(counts), classes, batch, pixels,
+      qg::usable_threads(threads)};
   int result;
   {
     py::gil_scoped_release released;

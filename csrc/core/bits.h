@@ -1,7 +1,7 @@
 // A mask as bits: words of 64 (CPU) or 32 (GPU) neighbouring pixels of a row, pixel x in bit x % bits of word column x / bits.
-// Word columns lie one after the other, each with all rows of all planes: the word of (column, z, y) is at column * stride + z * height + y.
-// So a shift along any axis is a constant offset between long runs of neighbouring words, without a branch for the ends of rows.
-// The last column's bits beyond the width are 0, except inside an operation.
+// Word columns lie one after the other, each with all rows of all planes: (column, z, y) is word column * stride + z * height + y. So a
+// shift along any axis is a constant offset between long runs of neighbouring words, without a branch for the ends of rows. The last
+// column's bits beyond the width are 0, except inside an operation.
 #pragma once
 #include "common.h"
 #if defined(__AVX2__) && !defined(__CUDACC__)

@@ -18,8 +18,9 @@ struct SerialTeam {
   // f(o, i) for all o < outer, i < inner; neighbours in i are neighbours in memory.
   template <class F>
   QG_HD void for_each(int outer, int inner, F f) const {
-    for (int o = 0; o < outer; ++o)
+    for (int o = 0; o < outer; ++o) {
       QG_ANY_ORDER for (int i = 0; i < inner; ++i) f(o, i);
+    }
   }
   // f(o, i, i >= reach, i + reach < inner): apart from the ends of a line both are constants, and the middle becomes vector code.
   template <class F>

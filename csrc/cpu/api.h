@@ -34,8 +34,8 @@ int usable_threads(int wanted);
 }  // namespace qg
 
 // Each returns 0, or 1 where there was no memory.
-#define QG_DECLARE_KERNELS(isa)           \
-  namespace isa {                         \
+#define QG_DECLARE_KERNELS(isa)             \
+  namespace isa {                           \
   int corrupt(const qg::CorruptTask& task); \
   int overlap(const qg::OverlapTask& task); \
   }

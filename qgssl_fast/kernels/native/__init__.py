@@ -64,7 +64,7 @@ def refusal_cuda(device: torch.device) -> str | None:
     if torch.version.hip is not None:
         return "torch is built for ROCm"
     major, minor = torch.cuda.get_device_capability(device)
-    oldest = min(int(arch.split("-")[0].rstrip("af")) for arch in module.archs().split(";"))
+    oldest = min(int(arch.split("-")[0].rstrip("af")) for arch in module.archs().split())
     if 10 * major + minor < oldest:
         return f"built for sm_{oldest} and newer (QGSSL_CUDA_ARCHS), the device is sm_{major}{minor}"
     return None

@@ -1,0 +1,32 @@
+"""Fixtures and settings for all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from qgssl_fast import backend
+
+# No deadline: the first example of a kernel compiles or loads it, and machines differ.
+settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("project")
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """The folder with the real data sets: QGSSL_DATA, or one beside the checkout. Skips where there is none."""
+    root = Path(os.environ.get("QGSSL_DATA") or Path(__file__).parents[2] / "shared" / "data")
+    if not root.is_dir():
+        pytest.skip(f"no real data at {root} (set QGSSL_DATA)")
+    return root
+
+
+@pytest.fixture
+def fresh_backends():
+    """Backend choices and warnings as in a new process, before and after the test."""
+    backend.reset()
+    yield
+    backend.reset()
