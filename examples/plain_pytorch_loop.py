@@ -1,6 +1,6 @@
 """Quality guidance in a plain PyTorch loop: `lines 1 to 3` are all that is added to a teacher-student training.
 
-Run with a predictor that was trained before: `python examples/plain_pytorch_loop.py quality.safetensors`; without one an
+Run with a predictor trained before: `python examples/plain_pytorch_loop.py quality.safetensors`; without one an
 untrained predictor stands in, so that the loop can be seen to run. Images and masks are made up.
 """
 
