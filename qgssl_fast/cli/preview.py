@@ -33,16 +33,20 @@ def configure(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--size",
-        type=int | list[int],
-        default=96,
-        help="side, or [height,width], in pixels that images are resized to; recipes count in these pixels: take training's",
+        type=str,
+        default="96",
+        help="side, or HEIGHTxWIDTH, in pixels that images are resized to; a recipe counts in these pixels, so give "
+        "training's",
     )
 
 
 def run(settings: Namespace) -> int:
     """Write the gallery and say what is in it; returns 0."""
     console = Console()
-    size = (settings.size,) * 2 if isinstance(settings.size, int) else tuple(settings.size)
+    sides = settings.size.split("x")
+    if len(sides) > 2 or not all(side.isdecimal() for side in sides):
+        raise InputError(f"preview: size must be like 96 or 96x128, got {settings.size!r}")
+    size = (int(sides[0]), int(sides[-1]))
     with console.status("corrupting"):
         notes = preview(settings.data, settings.recipe, settings.out, settings.count, settings.seed, size)
     for note in notes:
@@ -56,7 +60,7 @@ def preview(
     out: str | Path = "preview.png",
     count: int = 64,
     seed: int = 0,
-    size: tuple[int, ...] = (96, 96),
+    size: tuple[int, int] = (96, 96),
 ) -> list[str]:
     """Write `out`, a gallery of `count` corruptions; returns lines that say what was done.
 
@@ -75,12 +79,14 @@ def preview(
         faults.add(f"count must be >= 1, got {count}")
     if seed < 0:
         faults.add(f"seed must be >= 0, got {seed}")
-    if len(size) != 2 or min(size) < 1 or (data is None and size[0] != size[1]):
-        faults.add(f"size must be height and width{', equal for phantoms' if data is None else ''}, got {list(size)}")
+    if min(size) < 1 or (data is None and size[0] != size[1]):
+        faults.add(
+            f"size must be height and width{', equal for phantoms' if data is None else ''}, got {size[0]}x{size[1]}"
+        )
     faults.check("preview")
     loaded = load_recipe(recipe)
     plan = loaded.replace(p_weak=0.0)
-    store, masks = _images(data, count, seed, (size[0], size[1]))
+    store, masks = _images(data, count, seed, size)
     bank = MaskBank(masks)
     named = [row.name for row in plan.reachable()]
     shown = named[:count]

@@ -50,7 +50,7 @@ def corruption_gallery(
 
     `images` [N, C, *S] (uint8, or floats in [0, 1]) or a single one [1, C, *S] for all; `true` (likewise) and
     `corrupted` masks [N, *S]; `labels` N names; `dice` [N]. Of a volume the fullest slice is shown. The picture is
-    1.5 in wide a column (225 px) and 1.75 in high a row, plus a line for title and legend.
+    1.5 in wide a column (225 px) and, for square images, 1.75 in high a row, plus a line for title and legend.
     """
     changed = array("corruption_gallery", corrupted)
     n = len(changed)
@@ -63,7 +63,8 @@ def corruption_gallery(
     pictures, truth, changed = slices(pictures, truth, changed)
     columns = min(columns, n)
     rows = math.ceil(n / columns)
-    with figure(path, max(1.5 * columns, 5), 1.75 * rows + 0.75, title) as fig:
+    shape = min(max(pictures.shape[1] / pictures.shape[2], 0.4), 2.5)
+    with figure(path, max(1.5 * columns, 5), (0.3 + 1.45 * shape) * rows + 0.75, title) as fig:
         axes = fig.subplots(rows, columns, squeeze=False).ravel()
         for ax in axes[n:]:
             ax.set_axis_off()
@@ -95,7 +96,8 @@ def overlays(
 
     `images` [N, C, *S] (uint8, or floats in [0, 1]), masks `true` and `pred` [N, *S], `names` N file names, `dice` [N].
     With fewer than two times `count` cases each is shown once. Of a volume the fullest slice is shown. The picture is
-    10.5 in wide (1575 px; half of it for a single case) and 1.82 in high a row, plus a line for title and legend.
+    10.5 in wide (1575 px; half of it for a single case) and, for square images, 1.82 in high a row,
+    plus a line for title and legend.
     """
     truth, guess = array("overlays", true), array("overlays", pred)
     n = len(truth)
@@ -110,7 +112,8 @@ def overlays(
     best = order[::-1][: min(count, n // 2)]
     blocks = [(name, cases) for name, cases in (("Lowest Dice", worst), ("Highest Dice", best)) if len(cases)]
     rows = len(worst)
-    with figure(path, 5.25 * len(blocks), 1.82 * rows + 1.1, title) as fig:
+    shape = min(max(pictures.shape[1] / pictures.shape[2], 0.4), 2.5)
+    with figure(path, 5.25 * len(blocks), (0.17 + 1.65 * shape) * rows + 1.1, title) as fig:
         panes = fig.subfigures(1, len(blocks), squeeze=False)[0]
         for pane, (heading, cases) in zip(panes, blocks):
             pane.suptitle(heading, fontsize=11, fontweight="bold")
