@@ -20,13 +20,15 @@ def evaluate_predictor(
     image_ids: Tensor | None = None,
     batch_size: int = 64,
     seed: int = 0,
+    dependence: bool = True,
 ) -> dict[str, Any]:
     """Compare predicted with true quality, also with the images blacked out and exchanged.
 
     images: uint8, or floating in [0, 1], [M, C, *S]. masks: [N, *S] as the predictor takes them. targets: true quality,
     floating, [N] or [N, classes - 1]. image_ids: int [N], which image each mask belongs to; None: the i-th to the i-th.
     Returns {"mae", "pearson", "spearman", "n", "predicted": array, "true": array, "blacked_out": {"mae", "pearson",
-    "spearman"}, "shuffled": the same, or None where there is one image only}. Shuffled: every mask with another image,
+    "spearman"}, "shuffled": the same, or None where there is one image only}; dependence=False leaves the last two out.
+    Shuffled: every mask with another image,
     one seeded cycle through all. A predictor that loses nothing by it judges shapes, not whether they fit the image.
     Raises InputError for lengths that do not match. The predictor is left in the mode it was in.
     """
@@ -49,11 +51,10 @@ def evaluate_predictor(
 
     true = targets.detach().float().cpu().numpy()
     predicted = predict(ids)
-    return {
-        **agreement(predicted, true),
-        "n": count,
-        "predicted": predicted,
-        "true": true,
+    found = {**agreement(predicted, true), "n": count, "predicted": predicted, "true": true}
+    if not dependence:
+        return found
+    return found | {
         "blacked_out": agreement(predict(None), true),
         "shuffled": agreement(predict(others[ids]), true) if len(used) > 1 else None,
     }

@@ -14,9 +14,9 @@ from .inputs import Inputs
 
 
 def estimate_seconds(
-    config: Config, inputs: Inputs, weak: Segmenter, predictor: QualityPredictor, segmenter: Segmenter
+    config: Config, inputs: Inputs, wanting: int, weak: Segmenter, predictor: QualityPredictor, segmenter: Segmenter
 ) -> float:
-    """Seconds of all stages without early stopping: the networks' time per image, plus a quarter for the rest."""
+    """Seconds of all stages, `wanting` methods using unlabelled images: the networks' time and a quarter more."""
     device = inputs.stores["train"].images.device
     labelled, seg = len(inputs.stores["train"]), config.segmenter
     images = torch.rand(8, inputs.channels, *config.images.size, device=device)
@@ -27,10 +27,8 @@ def estimate_seconds(
     seconds += samples * _per_image(predictor, images, masks)
     steps = seg.epochs * (seg.steps_per_epoch or -(-labelled // seg.labelled_batch))
     active = max(0.0, 1 - seg.method_lambda.start / seg.epochs)
-    one = _per_image(segmenter, images)
-    for label in config.methods:
-        unlabelled = 0 if label in ("SUP", "supervised") else active * seg.unlabelled_batch * 1.5
-        seconds += steps * (seg.labelled_batch + unlabelled) * one
+    unlabelled = wanting * active * seg.unlabelled_batch * 1.5  # teacher and predictor cost about half a student's step
+    seconds += steps * (len(config.methods) * seg.labelled_batch + unlabelled) * _per_image(segmenter, images)
     return 1.25 * seconds
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,11 @@ class Log:
     def rows(self) -> list[dict[str, Any]]:
         if not self.path.exists():
             return []
-        return [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        rows = []
+        for line in self.path.read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(json.JSONDecodeError):  # the last line of a run that was cut may be half written
+                rows.append(json.loads(line))
+        return rows
 
     def keep(self, stage: str, steps: int) -> None:
         """Drop the rows of `stage` after step `steps`: a resumed stage writes them again."""
@@ -72,7 +76,7 @@ class Log:
             if isinstance(value, float):
                 self._board.add_scalar(f"{row['stage']}/{key}", value, row["step"])
 
-    @contextmanager
+    @contextlib.contextmanager
     def progress(self, title: str, total: int, done: int = 0) -> Iterator[Any]:
         """A progress bar with rate and time left; gives a function ``advance(n, note)``."""
         columns = (

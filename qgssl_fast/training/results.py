@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from ..files import replacing
 from ..networks import Segmenter
@@ -33,24 +34,25 @@ def judge_predictor(predictor: QualityPredictor, fixed: dict[str, FixedSet], fol
     """The predictor on the fixed test masks (of the validation if there is no test split), by group; the image test."""
     split = "test" if "test" in fixed else "val"
     masks = fixed[split]
-    everything = evaluate_predictor(predictor, masks.images, masks.masks, masks.quality)
+    everything = masks.judge(predictor, dependence=True)
     found: dict[str, Any] = {"split": split, "all": _scalars(everything)}
-    for key in ("image_blacked_out", "image_shuffled"):
-        found[key] = _scalars(everything[key])
+    for key in ("blacked_out", "shuffled"):
+        if everything[key] is not None:
+            found[f"image_{key}"] = _scalars(everything[key])
     for group, name in (("corrupted", "corrupted"), ("weak model", "weak")):
         part = masks.select(group)
         if len(part.labels):
-            found[name] = _scalars(
-                evaluate_predictor(predictor, part.images, part.masks, part.quality, dependence=False)
-            )
+            found[name] = _scalars(part.judge(predictor))
     folder.mkdir(exist_ok=True)
     true, predicted = np.asarray(everything["true"]), np.asarray(everything["predicted"])
     title = f"Predicted and true Dice of {len(true)} fixed {split} masks"
     figures.quality_scatter(true, predicted, folder / "20-quality.png", title, masks.groups)
     show = np.linspace(0, len(true) - 1, min(24, len(true))).astype(int)
     at = [int(i) for i in show]
+    images, truth = masks.store.batch(masks.image_ids[at])
+    assert truth is not None
     figures.corruption_gallery(
-        masks.images[at].cpu().numpy(), masks.truth[at].cpu().numpy(), masks.masks[at].cpu().numpy(),
+        images.cpu().numpy(), truth.cpu().numpy(), masks.masks[at].cpu().numpy(),
         [masks.labels[i] for i in at], true[at], folder / "30-corruptions.png",
     )  # fmt: skip
     return found
@@ -70,7 +72,8 @@ def judge_segmenter(
         measured = segmentation_metrics(masks, true, inputs.num_classes)
         found[which] = measured["summary"]
         if which == "best":
-            quality = evaluate_predictor(predictor, test.images, masks, measured["dice"], dependence=False)
+            dice = torch.as_tensor(measured["dice"])
+            quality = evaluate_predictor(predictor, test.images, masks, dice, dependence=False)
             found["quality_of_predictions"] = _scalars(quality)
             _write_scores(folder / "test_scores.csv", test.names, measured, quality["predicted"])
             pictures.mkdir(exist_ok=True)
@@ -80,11 +83,10 @@ def judge_segmenter(
     return found
 
 
-def draw_comparison(folder: Path, labels: list[str], rows: list[dict[str, Any]]) -> None:
-    """Curves of all stages, and Dice by method."""
+def draw_comparison(folder: Path, labels: list[str]) -> None:
+    """Dice of each test image by method."""
     pictures = folder / "figures"
     pictures.mkdir(exist_ok=True)
-    figures.training_curves(rows, pictures / "10-curves.png")
     scores = {
         label: read_scores(path)
         for label in labels

@@ -19,7 +19,7 @@ from ..corruption import MaskBank
 from ..errors import InputError
 from ..methods import make_method, resolve_name
 from ..networks import Segmenter
-from ..quality.guides import make_guide
+from ..quality.guides import Guide, make_guide
 from ..quality.predictor import QualityPredictor
 from ..recipes import load_recipe
 from ..reporting.report import write_report
@@ -101,22 +101,27 @@ class Run:
         )
         return model.to(self.accelerator.device)
 
+    def _guide(self, name: str, predictor: QualityPredictor) -> Guide:
+        return make_guide(name, predictor, **(self.config.segmenter.guide if name == "quality" else {}))
+
     def _introduce(self) -> None:
         c, say, stores = self.config, self.log.say, self.inputs.stores
         for note in self.inputs.notes:
             say(f"[dim]note: {note}[/dim]")
         counts = ", ".join(f"{len(stores[split])} {split}" for split in ("train", "val", "test", "unlabeled"))
         say(f"{self.inputs.root}: {counts}; {'x'.join(map(str, c.images.size))} px, {self.inputs.channels} channel(s)")
-        needs_pool = [label for label in self.methods if _uses_pool(*self.methods[label])]
-        if needs_pool and not len(stores["unlabeled"]):
-            raise InputError(
-                f"methods: {', '.join(needs_pool)} need unlabelled images, "
-                f"{self.inputs.root} has none; use --method SUP"
-            )
         weak = self._network(c.weak.network, c.weak.options, "weak")
         segmenter = self._network(c.segmenter.network, c.segmenter.options, "segmenter")
-        predictor = self._new_predictor()
-        seconds = estimate_seconds(c, self.inputs, weak, predictor, segmenter)
+        untrained, wanting = self._new_predictor(), []
+        for label, (method_name, guide_name) in self.methods.items():  # what makes no sense is told before any training
+            method, guide = make_method(method_name), self._guide(guide_name, untrained)
+            method.check(guide)
+            if method.wants_unlabelled(guide):
+                wanting.append(label)
+        if wanting and not len(stores["unlabeled"]):
+            names = ", ".join(wanting)
+            raise InputError(f"methods: {names} need unlabelled images, {self.inputs.root} has none; use --method SUP")
+        seconds = estimate_seconds(c, self.inputs, len(wanting), weak, self._new_predictor(), segmenter)
         threads = f", {torch.get_num_threads()} threads" if self.accelerator.device.type == "cpu" else ""
         say(
             f"{self.accelerator.device}{threads}; about {results.duration(seconds)} for everything; "
@@ -193,7 +198,7 @@ class Run:
         folder = self.folder / "segmenter" / label
 
         def work() -> dict[str, Any]:
-            guide = make_guide(guide_name, self.predictor, **(c.guide if guide_name == "quality" else {}))
+            guide = self._guide(guide_name, self.predictor)
             stage = SegmenterStage(
                 label, c, self._network(c.network, c.options, "segmenter"), make_method(method_name), guide,
                 self.inputs.stores, self.config.seed,
@@ -227,7 +232,7 @@ class Run:
             "command": self.command, "seconds": time.perf_counter() - self.began, "seed": self.config.seed,
         }  # fmt: skip
         write_json(self.folder / "metrics.json", metrics)
-        results.draw_comparison(self.folder, list(self.methods), self.log.rows())
+        results.draw_comparison(self.folder, list(self.methods))
         report = write_report(self.folder)
         self._print(metrics, report)
 
@@ -254,10 +259,6 @@ class Run:
                 table.add_row(label, *numbers, results.duration(values["seconds"]))
         self.log.console.print(table)
         self.log.say(f"report: {report}   ({results.duration(metrics['seconds'])} in all)")
-
-
-def _uses_pool(method: str, guide: str) -> bool:
-    return make_method(method).needs_unlabelled or guide == "regularizer"
 
 
 def environment(device: torch.device) -> dict[str, Any]:

@@ -24,8 +24,8 @@ def test_a_run_folder_is_whole(tiny_run, metrics):
     assert found["data"]["unlabeled"] == 12
     rows = [json.loads(line) for line in (tiny_run / "log.jsonl").read_text().splitlines()]
     assert {row["stage"] for row in rows} == {"weak", "quality", "segmenter/SUP", "segmenter/PL-QW", "segmenter/QAR"}
-    assert any(row.get("lambda", 0) > 0 for row in rows if row["stage"] == "segmenter/PL-QW")
-    assert not any("lambda" in row for row in rows if row["stage"] == "segmenter/SUP")
+    assert any(row.get("lambda_method", 0) > 0 for row in rows if row["stage"] == "segmenter/PL-QW")
+    assert not any("lambda_method" in row for row in rows if row["stage"] == "segmenter/SUP")
     report = (tiny_run / "report.html").read_text()
     assert report.count("data:image/png;base64") >= 6
     assert list((tiny_run / "tensorboard").iterdir())

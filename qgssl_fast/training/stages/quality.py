@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,14 +24,14 @@ from ..schedule import Order, stable_seed
 
 @dataclass
 class FixedSet:
-    """Masks drawn once: images uint8 `[N, C, *S]`, masks and truth uint8 `[N, *S]`, quality `[N]` or `[N, C-1]`.
+    """Masks of a split, drawn once: masks uint8 `[N, *S]`, quality `[N]` or `[N, C-1]`, image_ids `[N]` into the store.
 
     labels: the rows that made each mask ("erosion_5 + shift_small"); groups: "corrupted" or "weak model".
     """
 
-    images: Tensor
+    store: DeviceStore
+    image_ids: Tensor
     masks: Tensor
-    truth: Tensor
     quality: Tensor
     labels: list[str]
     groups: np.ndarray
@@ -43,19 +44,24 @@ class FixedSet:
         """
         index = torch.arange(len(store), device=store.images.device).repeat_interleave(count)
         ids = torch.arange(len(index), device=index.device)
-        images, truth = store.batch(index)
+        _, truth = store.batch(index)
         out = Corruptor(recipe, bank, seed)(truth, ids, image_ids=index)
         names = [[recipe.rows[r].name for r in rows if r >= 0] for rows in out.rows.tolist()]
         weak = [any(recipe.rows[r].op == "weak" for r in rows if r >= 0) for rows in out.rows.tolist()]
         labels = [" + ".join(parts) or "identity" for parts in names]
-        return cls(images, out.masks, truth, out.quality, labels, np.where(weak, "weak model", "corrupted"))
+        return cls(store, index, out.masks, out.quality, labels, np.where(weak, "weak model", "corrupted"))
 
     def select(self, group: str) -> FixedSet:
         """The part of one group."""
         keep = np.flatnonzero(self.groups == group)
-        at = torch.as_tensor(keep, device=self.images.device)
+        at = torch.as_tensor(keep, device=self.masks.device)
         labels = [self.labels[i] for i in keep]
-        return FixedSet(self.images[at], self.masks[at], self.truth[at], self.quality[at], labels, self.groups[keep])
+        return FixedSet(self.store, self.image_ids[at], self.masks[at], self.quality[at], labels, self.groups[keep])
+
+    def judge(self, predictor: QualityPredictor, dependence: bool = False) -> dict[str, Any]:
+        """The figures of :func:`evaluate_predictor` on these masks."""
+        images = self.store.images
+        return evaluate_predictor(predictor, images, self.masks, self.quality, self.image_ids, dependence=dependence)
 
 
 class QualityStage(Stage):
@@ -95,8 +101,7 @@ class QualityStage(Stage):
         }
 
     def validate(self) -> dict[str, float]:
-        fixed = self.validation
-        found = evaluate_predictor(self.model, fixed.images, fixed.masks, fixed.quality, dependence=False)
+        found = self.validation.judge(self.model)
         return {f"val_{key}": float(found[key]) for key in ("mae", "pearson", "spearman")}
 
     def save(self, path: Path) -> None:

@@ -45,9 +45,12 @@ class SegmenterStage(Stage):
         self.lr, self.min_lr, self.clip, self.epochs = config.lr, config.min_lr, config.clip, config.epochs
         self.patience, self.validate_every = config.patience, config.validate_every
         self.steps_per_epoch = config.steps_per_epoch or -(-len(self.labelled) // config.labelled_batch)
-        self.schedule: LambdaConfig = config.regularizer_lambda if guide.name == "regularizer" else config.method_lambda
-        self.uses_unlabelled = method.needs_unlabelled or guide.name == "regularizer"
-        self.patience_from = self.schedule.start + self.schedule.ramp if self.uses_unlabelled else 0
+        self.schedules: dict[str, LambdaConfig] = {}
+        if method.needs_unlabelled:
+            self.schedules["method"] = config.method_lambda
+        if guide.regularizes:
+            self.schedules["regularizer"] = config.regularizer_lambda
+        self.patience_from = max((s.start + s.ramp for s in self.schedules.values()), default=0)
         self.orders = [
             Order(max(1, len(s)), stable_seed(seed, "segmenter", i))
             for i, s in enumerate((self.labelled, self.unlabelled))
@@ -59,27 +62,26 @@ class SegmenterStage(Stage):
         views, masks = augment(images, masks, weak_view(), seed=self.seed, sample_ids=ids)
         logits = self.model(views)
         supervised = (bce_dice(logits, masks) if self.num_classes == 2 else ce_dice(logits, masks)).mean()
-        weight = self.weight(step)
-        if weight == 0:
-            return supervised, {"supervised": supervised.detach()}
+        values = {"supervised": supervised.detach()}
+        weights = self.weights(step)
+        if not any(weights.values()):  # unlabelled images are not touched while lambda is 0
+            return supervised, values
         index, ids = self._draw(1, step, self.config.unlabelled_batch)
         images, _ = self.unlabelled.batch(index)
         strong = strong_view() if self.config.strong else None
         pair = augment_views(images, None, weak_view(), strong, seed=self.seed + 1, sample_ids=ids)
-        loss, values = self.method.loss(self.model, self.ema.teacher, Unlabelled(pair.weak, pair.strong), self.guide)
-        lambda_ = torch.full((), weight)
-        return supervised + weight * loss, {
-            "supervised": supervised.detach(),
-            "unlabelled": loss.detach(),
-            "lambda": lambda_,
-            **values,
-        }
+        found = self.method.losses(self.model, self.ema.teacher, Unlabelled(pair.weak, pair.strong), self.guide)
+        total = supervised
+        for name, term in (("method", found.method), ("regularizer", found.regularizer)):
+            if term is not None:
+                total = total + weights[name] * term
+                values |= {name: term.detach(), f"lambda_{name}": torch.full((), weights[name])}
+        return total, values | found.logs
 
-    def weight(self, step: int) -> float:
-        """lambda at `step`; 0 where the method looks at no unlabelled image."""
-        if not self.uses_unlabelled:
-            return 0.0
-        return ramp(step / self.steps_per_epoch, self.schedule.start, self.schedule.ramp, self.schedule.maximum)
+    def weights(self, step: int) -> dict[str, float]:
+        """lambda of each term at `step`; none where the method looks at no unlabelled image."""
+        epoch = step / self.steps_per_epoch
+        return {name: ramp(epoch, s.start, s.ramp, s.maximum) for name, s in self.schedules.items()}
 
     def after_step(self, step: int) -> None:
         self.ema.update(self.model, step)
