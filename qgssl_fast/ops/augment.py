@@ -173,11 +173,11 @@ def _move(
     low, high = map(math.log, a.scale)
     scale = torch.exp(done * (low + u[:, 2] * (high - low)))
     shift = done[:, None] * (2 * u[:, 3 + dims :] - 1) * a.translate
-    theta = reference.affine_matrices(angle, scale, shift, flip, shape)
-    moved = reference.warp(_to_float(images), theta, "bilinear")
+    grid = reference.sampling_grid(reference.affine_matrices(angle, scale, shift, flip, shape), shape)
+    moved = reference.warp(_to_float(images), grid, "bilinear")
     if masks is None:
         return moved, None
-    return moved, reference.warp(masks[:, None].to(torch.float32), theta, "nearest")[:, 0].round().to(torch.uint8)
+    return moved, reference.warp(masks[:, None].to(torch.float32), grid, "nearest")[:, 0].round().to(torch.uint8)
 
 
 def _to_float(images: Tensor) -> Tensor:

@@ -54,7 +54,8 @@ def test_lesions_are_there_and_not_cut_by_brightness(size):
 
 
 def test_style_knobs_are_used():
-    plain = dict(distractors=0, streaks=0, noise=0.0, illumination=0.0, faint=0.0, second_part=0.0, roughness=0.0)
+    names = ("distractors", "streaks", "noise", "illumination", "faint", "second_part", "roughness")
+    plain = dict.fromkeys(names, 0)
     before = draw_phantoms(4, 32, 0, PhantomStyle(**plain))
     for name, value in {
         **plain,

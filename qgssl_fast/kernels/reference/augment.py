@@ -8,6 +8,7 @@ int64 tensors without overflow on every device; the fused kernel will draw from 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +16,12 @@ from torch import Tensor
 
 M1, M2, MASK = 0x21F0AAAD, 0x735A2D97, 0xFFFFFFFF
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601-2
+
+
+@lru_cache(maxsize=64)
+def count_up(size: int, device: torch.device) -> Tensor:
+    """0 to size - 1, int64, made once: torch.arange wakes every thread for a handful of numbers. Not to be changed."""
+    return torch.arange(size, device=device)
 
 
 def mix(x: Tensor) -> Tensor:
@@ -39,7 +46,7 @@ def sample_key(seed: int, sample_ids: Tensor, stream: int) -> Tensor:
 
 def uniform(seed: int, sample_ids: Tensor, count: int, stream: int = 0) -> Tensor:
     """`count` numbers in [0, 1) a sample: float32 [B, count], multiples of 2^-24."""
-    counters = torch.arange(count, device=sample_ids.device) * 0x85EBCA6B & MASK
+    counters = count_up(count, sample_ids.device) * 0x85EBCA6B & MASK
     words = mix(mix((sample_key(seed, sample_ids, stream)[:, None] + counters) & MASK))
     return (words >> 8).to(torch.float32) * 2.0**-24
 
@@ -47,7 +54,7 @@ def uniform(seed: int, sample_ids: Tensor, count: int, stream: int = 0) -> Tenso
 def noise(seed: int, sample_ids: Tensor, shape: tuple[int, ...], stream: int = 1) -> Tensor:
     """Nearly normal numbers, mean 0, deviation 1, float32 [B, *shape]: the sum of a hash's four bytes, centred."""
     size = math.prod(shape)
-    counters = mix(torch.arange(size, device=sample_ids.device)).to(torch.int32)  # wraps to two's complement
+    counters = mix(count_up(size, sample_ids.device).clone()).to(torch.int32)  # wraps to two's complement
     keys = sample_key(seed, sample_ids, stream).to(torch.int32)
     x = counters[None] ^ keys[:, None]
     shifted = torch.empty_like(x)  # one scratch for all steps: fresh pages cost more than the arithmetic
@@ -80,9 +87,27 @@ def affine_matrices(angle: Tensor, scale: Tensor, shift: Tensor, flip: Tensor, s
     return theta * flip.flip(1)[:, :, None]
 
 
-def warp(values: Tensor, theta: Tensor, mode: str) -> Tensor:
-    """Sample float32 [B, C, *S] by inverse maps; what lies outside is the image's reflection."""
-    grid = F.affine_grid(theta, list(values.shape), align_corners=False)
+def sampling_grid(theta: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Where each output pixel's centre comes from, float32 [B, *S, d], x first; `affine_grid` by separate axes."""
+    dims = len(shape)
+    grid = theta.new_empty(len(theta), *shape, dims)
+    lines = []
+    for axis, size in enumerate(shape):
+        centres = ((2 * count_up(size, theta.device) + 1).to(torch.float32) / size - 1).view(
+            *[1] * (1 + axis), size, *[1] * (dims - 1 - axis)
+        )
+        lines.append(centres)
+    column = (-1, *[1] * dims)
+    for out in range(dims):
+        total = theta[:, out, dims].view(column)
+        for axis, centres in enumerate(lines):
+            total = total + theta[:, out, dims - 1 - axis].view(column) * centres
+        grid[..., out] = total
+    return grid
+
+
+def warp(values: Tensor, grid: Tensor, mode: str) -> Tensor:
+    """Sample float32 [B, C, *S] at a grid; what lies outside is the image's reflection."""
     return F.grid_sample(values, grid, mode=mode, padding_mode="reflection", align_corners=False)
 
 
@@ -113,7 +138,7 @@ def color(images: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tens
 def blur(images: Tensor, sigma: Tensor, largest: float) -> Tensor:
     """Gaussian blur, sigma [B] in px (0 leaves a sample as it is), borders replicated; `largest` bounds sigma."""
     radius = max(1, math.ceil(2.5 * largest))
-    offsets = torch.arange(-radius, radius + 1, device=images.device, dtype=torch.float32)
+    offsets = (count_up(2 * radius + 1, images.device) - radius).to(torch.float32)
     taps = torch.exp(-offsets.square() / (2 * sigma[:, None].clamp_min(1e-3).square()))
     taps = taps / taps.sum(1, keepdim=True)
     batch, channels, *shape = images.shape
