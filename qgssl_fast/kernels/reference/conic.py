@@ -13,7 +13,7 @@ _FRACTION = 24  # fraction bits of the normal equations; products stay below 2**
 
 
 def ellipse(points: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:
-    """uint8 [H, W]: pixels inside the fitted ellipse, or None where fewer than 5 points or no ellipse fits.
+    """uint8 [H, W]: pixels inside or on the fitted ellipse, or None where fewer than 5 points or no ellipse fits.
 
     points: int64 [k, 2]. A pixel farther than 4 units from the mean along an axis is outside.
     """
@@ -44,8 +44,15 @@ def ellipse(points: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:
     y = ((np.arange(size[0]) * count - total[1]) * (1 << _UNIT) // unit)[:, None]
     near = (np.abs(x) <= 4 << _UNIT) & (np.abs(y) <= 4 << _UNIT)
     x, y = np.clip(x, -4 << _UNIT, 4 << _UNIT) - u0, np.clip(y, -4 << _UNIT, 4 << _UNIT) - v0
-    value = a * (x * x >> _UNIT) + b * (x * y >> _UNIT) + c * (y * y >> _UNIT)
-    return (near & (value <= 1 << 30)).astype(np.uint8)
+    # The outline is drawn too: half a pixel along x or along y may be missing, as where an outline is rounded to pixels.
+    half = count * (1 << _UNIT) // (2 * unit)
+    across, down = (np.sign(w) * np.maximum(np.abs(w) - half, 0) for w in (x, y))
+    inside = near & (_inside(a, b, c, across, y) | _inside(a, b, c, x, down) | _inside(a, b, c, x, y))
+    return inside.astype(np.uint8)
+
+
+def _inside(a: int, b: int, c: int, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return a * (x * x >> _UNIT) + b * (x * y >> _UNIT) + c * (y * y >> _UNIT) <= 1 << 30
 
 
 def _solve(terms: list[np.ndarray]) -> list[int] | None:
