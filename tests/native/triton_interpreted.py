@@ -1,0 +1,51 @@
+"""Run by test_triton.py in a process of its own, under TRITON_INTERPRET=1: the Triton kernels on CPU tensors."""
+
+from __future__ import annotations
+
+import torch
+
+from qgssl_fast.kernels.reference import morph as reference
+from qgssl_fast.kernels.reference.overlap import overlap as reference_overlap
+from qgssl_fast.ops import morph
+from qgssl_fast.ops.overlap import overlap
+
+GENERATOR = torch.Generator().manual_seed(0)
+
+
+def guarded(shape: tuple[int, ...], density: float) -> torch.Tensor:
+    """A mask with ones in the memory around it, which a kernel that leaves the mask would see."""
+    pixels = torch.Size(shape).numel()
+    memory = torch.ones(pixels + 512, dtype=torch.uint8)
+    mask = memory[256:-256].view(shape)
+    mask.copy_(torch.rand(shape, generator=GENERATOR) < density)
+    return mask
+
+
+CASES = [
+    *(((2, 1, 1), radius, density) for radius in (0, 1) for density in (0.0, 1.0)),
+    ((2, 5, 9), 70, 0.97),
+    ((1, 37, 130), 3, 0.03),
+    ((3, 64, 65), 1, 0.97),
+    ((2, 3, 7, 33), 2, 0.03),
+    ((1, 9, 1, 40), 5, 0.97),
+]
+for shape, radius, density in CASES:
+    masks = guarded(shape, density) * 7
+    for op in ("erode", "dilate"):
+        got = getattr(morph, op)(masks, radius, backend="triton")
+        assert torch.equal(got, getattr(reference, op)(masks, radius)), (op, shape, radius, density)
+masks = guarded((1, 20, 30), 0.5)
+for op in ("opening", "closing"):
+    assert torch.equal(getattr(morph, op)(masks, 1, backend="triton"), getattr(reference, op)(masks, 1)), op
+
+masks = torch.rand((4, 20, 30), generator=GENERATOR) < 0.5
+assert morph.erode(masks, 1, backend="triton").dtype == torch.bool
+assert torch.equal(morph.erode(masks[:, ::2, ::3], 1, backend="triton"), reference.erode(masks[:, ::2, ::3], 1))
+assert morph.erode(masks[:0], 1, backend="triton").shape == (0, 20, 30)
+assert torch.equal(overlap(masks, ~masks | masks, backend="triton"), reference_overlap(masks, ~masks | masks))
+
+for shape, classes in [((3, 5, 7), 2), ((2, 65, 127), 2), ((2, 9, 9), 5), ((1, 8, 8), 70), ((1, 4, 30, 40), 3)]:
+    a, b = (torch.randint(0, classes, shape, dtype=torch.uint8, generator=GENERATOR) for _ in range(2))
+    assert torch.equal(overlap(a, b, classes, backend="triton"), reference_overlap(a, b, classes)), (shape, classes)
+
+print("triton interpreted: ok")
