@@ -210,5 +210,5 @@ def _change_look(images: Tensor, a: Augmentation, seed: int, sample_ids: Tensor,
     if a.noise and a.p_noise:
         deviation = ((u[:, 7] < a.p_noise).to(torch.float32) * u[:, 8] * a.noise).view(column)
         grain = reference.noise(seed, sample_ids, tuple(images.shape[1:]), GRAIN + view)
-        changed = torch.addcmul(changed, grain, deviation)
+        changed = grain.mul_(deviation).add_(changed)
     return changed if changed is images else changed.clamp_(0, 1)
