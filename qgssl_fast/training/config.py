@@ -86,8 +86,9 @@ class QualityConfig:
     """Largest norm of the gradient."""
     patience: int = 25
     """Stop after this many epochs without a better validation loss; 0: never."""
-    flips: bool = False
-    """Flip image and mask together, which leaves the quality as it is (not in the paper)."""
+    augmentation: str = "image_only"
+    """image_only: slight changes of light, colour and noise (published); strong: strong ones, and image and mask are
+    moved together, which leaves the quality as it is."""
 
 
 @dataclass

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from ...corruption import Corruptor, MaskBank
 from ...data import DeviceStore
-from ...ops.augment import augment, image_only
+from ...ops.augment import Augmentation, augment, image_only, strong_view, weak_view
 from ...quality.evaluate import evaluate_predictor
 from ...quality.predictor import QualityPredictor
 from ...recipes import Recipe
@@ -64,6 +64,14 @@ class FixedSet:
         return evaluate_predictor(predictor, images, self.masks, self.quality, self.image_ids, dependence=dependence)
 
 
+def moved_and_strong() -> Augmentation:
+    """The strong view's look with the weak view's geometry."""
+    weak = weak_view()
+    return replace(
+        strong_view(), flip=weak.flip, rotate_deg=weak.rotate_deg, scale=weak.scale, translate=weak.translate
+    )
+
+
 class QualityStage(Stage):
     """SmoothL1 of predicted and true quality, AdamW, cosine schedule; chosen by the MAE on fixed validation masks."""
 
@@ -88,7 +96,7 @@ class QualityStage(Stage):
         self.steps_per_epoch = -(-len(train) * config.corruptions_per_image // config.batch)
         self.order = Order(len(train), stable_seed(seed, self.name, "order"))
         self.corruptor = Corruptor(recipe, bank, self.seed)
-        self.augmentation = replace(image_only(), flip=0.5 if config.flips else 0.0)
+        self.augmentation = image_only() if config.augmentation == "image_only" else moved_and_strong()
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         index, ids = (t.to(self.train.images.device) for t in self.order.batch(step, self.config.batch))
