@@ -137,7 +137,8 @@ def _build_smp(name: str, spatial_dims: int, in_channels: int, out_channels: int
     require(name, "segmentation_models_pytorch", "pretrained")
     import segmentation_models_pytorch as smp
 
-    architectures = {cls.__name__: cls for cls in smp.MODEL_ARCHITECTURES}
+    model = smp.base.SegmentationModel
+    architectures = {key: cls for key, cls in vars(smp).items() if isinstance(cls, type) and issubclass(cls, model)}
     if parts[1] not in architectures:
         raise opt.unknown(f"{name}: architecture", parts[1], architectures)
     constructor = architectures[parts[1]]

@@ -171,6 +171,6 @@ def count_features(encoder: nn.Module, channels: int, spatial_dims: int) -> int:
     """The F of [B, F], by one small forward pass in eval mode."""
     training = encoder.training
     with torch.no_grad():
-        features: Tensor = encoder.eval()(torch.zeros(1, channels, *[64] * spatial_dims))
+        features: Tensor = encoder.eval()(torch.zeros(1, channels, *[32] * spatial_dims))
     encoder.train(training)
     return features.shape[1]
