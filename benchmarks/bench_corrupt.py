@@ -1,6 +1,6 @@
 """Corruption of masks: the mix of each recipe, and each row alone. Milliseconds a mask are in `extra_info`.
 
-    pytest benchmarks/bench_corrupt.py --benchmark-columns=median,rounds --benchmark-sort=name
+pytest benchmarks/bench_corrupt.py --benchmark-columns=median,rounds --benchmark-sort=name
 """
 
 from __future__ import annotations

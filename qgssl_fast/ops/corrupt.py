@@ -11,6 +11,7 @@ from torch import Tensor
 from .. import backend as backends
 from ..errors import InputError
 from ..recipes import Recipe
+from ..recipes.operations import LONGEST_SIDE
 from . import _check
 
 backends.register("corrupt", stem="corrupt", backends=("reference",))
@@ -107,6 +108,8 @@ def _run(
     backend: str,
 ) -> Corruption:
     _check.masks(op, "masks", masks)
+    if max(masks.shape[1:]) > LONGEST_SIDE:
+        raise InputError(f"{op}: sides must be up to {LONGEST_SIDE} px, got {list(masks.shape)}")
     if not isinstance(recipe, Recipe):
         raise TypeError(f"{op}: recipe must be a Recipe (see load_recipe), got {type(recipe).__name__}")
     seed = _check.integer(op, "seed", seed, 0, 2**64 - 1)

@@ -226,6 +226,7 @@ ONE = torch.arange(8)
         ({"recipe": PAPER.without_bank(), "backend": "fast"}, qf.InputError, "backend must be one of"),
         ({"recipe": "paper"}, TypeError, "recipe must be a Recipe"),
         ({"masks": MASKS.float()}, TypeError, "masks must be uint8 or bool"),
+        ({"masks": torch.ones(1, 1, 4097, dtype=torch.uint8)}, qf.InputError, "sides must be up to 4096 px"),
         ({"masks": MASKS[0]}, qf.InputError, r"masks must be \[B, H, W\] or \[B, D, H, W\]"),
     ],
 )

@@ -44,7 +44,7 @@ def ellipse(points: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:
     y = ((np.arange(size[0]) * count - total[1]) * (1 << _UNIT) // unit)[:, None]
     near = (np.abs(x) <= 4 << _UNIT) & (np.abs(y) <= 4 << _UNIT)
     x, y = np.clip(x, -4 << _UNIT, 4 << _UNIT) - u0, np.clip(y, -4 << _UNIT, 4 << _UNIT) - v0
-    # The outline is drawn too: half a pixel along x or along y may be missing, as where an outline is rounded to pixels.
+    # The outline is drawn too: up to half a pixel along x or along y may be missing, as in an outline of whole pixels.
     half = count * (1 << _UNIT) // (2 * unit)
     across, down = (np.sign(w) * np.maximum(np.abs(w) - half, 0) for w in (x, y))
     inside = near & (_inside(a, b, c, across, y) | _inside(a, b, c, x, down) | _inside(a, b, c, x, y))
