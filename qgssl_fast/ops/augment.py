@@ -184,6 +184,11 @@ def _to_float(images: Tensor) -> Tensor:
     return images.to(torch.float32).mul_(1 / 255)
 
 
+def _chosen(strength: Tensor) -> Tensor | slice:
+    """The samples with a strength over 0 where the host knows it (CPU), else all: a GPU would have to be waited for."""
+    return strength.nonzero()[:, 0] if strength.device.type == "cpu" else slice(None)
+
+
 def _change_look(images: Tensor, a: Augmentation, seed: int, sample_ids: Tensor, view: int) -> Tensor:
     """Blur, colour, gamma, noise; `images` stays as it is."""
     changed, channels = images, images.shape[1]
@@ -194,7 +199,9 @@ def _change_look(images: Tensor, a: Augmentation, seed: int, sample_ids: Tensor,
     column = (-1, *[1] * (images.dim() - 1))
     if a.blur and a.p_blur:
         sigma = (u[:, 0] < a.p_blur).to(torch.float32) * u[:, 1] * a.blur
-        changed = reference.blur(changed, sigma, a.blur)
+        rows = _chosen(sigma)
+        blurred = reference.blur(images[rows], sigma[rows], a.blur)
+        changed = blurred if isinstance(rows, slice) else images.index_copy(0, rows, blurred)
     if a.changes_color:
         done = (u[:, 2] < a.p_color).to(torch.float32)
         gains = 1 + done[:, None] * v[:, 9:] * a.color
@@ -208,7 +215,9 @@ def _change_look(images: Tensor, a: Augmentation, seed: int, sample_ids: Tensor,
         if a.gamma:
             changed = changed.clamp_(0, 1).pow_(torch.exp(done * v[:, 6] * a.gamma).view(column))
     if a.noise and a.p_noise:
-        deviation = ((u[:, 7] < a.p_noise).to(torch.float32) * u[:, 8] * a.noise).view(column)
-        grain = reference.noise(seed, sample_ids, tuple(images.shape[1:]), GRAIN + view)
-        changed = grain.mul_(deviation).add_(changed)
+        deviation = (u[:, 7] < a.p_noise).to(torch.float32) * u[:, 8] * a.noise
+        rows = _chosen(deviation)
+        grain = reference.noise(seed, sample_ids[rows], tuple(images.shape[1:]), GRAIN + view)
+        grain *= deviation[rows].view(column)
+        changed = grain.add_(changed) if isinstance(rows, slice) else changed.index_add(0, rows, grain)
     return changed if changed is images else changed.clamp_(0, 1)

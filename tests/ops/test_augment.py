@@ -285,3 +285,12 @@ def test_augmentation_tells_all_faults():
     assert {field.name for field in fields(Augmentation)} >= {"p_geometry", "p_color", "p_noise", "p_blur"}
     assert image_only().flips_only
     assert image_only().flip == 0
+
+
+def test_leaving_out_untouched_samples_changes_nothing(monkeypatch):
+    images, masks, ids = batch()
+    asked = Augmentation(blur=1.0, p_blur=0.4, noise=0.1, p_noise=0.4)
+    some, _ = augment(images, masks, asked, seed=1, sample_ids=ids)
+    monkeypatch.setattr("qgssl_fast.ops.augment._chosen", lambda strength: slice(None))  # what a GPU does
+    whole, _ = augment(images, masks, asked, seed=1, sample_ids=ids)
+    assert (some - whole).abs().max() <= 2**-20
