@@ -63,7 +63,7 @@ class Row:
 
 
 _operations: dict[str, Operation] = {}
-_chosen: dict[tuple[str, str, int | None, str], tuple[str, Callable[..., Any]]] = {}
+_chosen: dict[tuple[str, torch.device, str], tuple[str, Callable[..., Any]]] = {}
 _warned: set[tuple[str, str]] = set()
 
 
@@ -130,7 +130,7 @@ def refusal(name: str, device: torch.device) -> str | None:
 
 
 def _find(op: str, device: torch.device, requested: str) -> tuple[str, Callable[..., Any]]:
-    key = (op, device.type, device.index, requested)
+    key = (op, device, requested)
     found = _chosen.get(key)
     if found is None:
         found = _chosen[key] = _resolve(op, device, requested)

@@ -63,15 +63,17 @@ QG_HD uint32_t bits_to_bytes(uint32_t v) { return ((v & 15u) * 0x00204081u) & 0x
 
 #ifndef __CUDACC__
 
-// 64 bytes to 64 bits; `count` of them (1..64) exist.
-QG_HD uint64_t pack64(const uint8_t* from, int count) {
+// 64 bytes to 64 bits; `count` of them (1..64) are meant, `room` bytes may be read.
+QG_HD uint64_t pack64(const uint8_t* from, int count, size_t room = 0) {
 #if defined(__AVX512BW__)
+  (void)room;
   const __mmask64 there = ~0ull >> (64 - count);
   const __m512i v = _mm512_maskz_loadu_epi8(there, from);
   return _mm512_test_epi8_mask(v, v);
 #else
+  const uint64_t meant = ~0ull >> (64 - count);
   uint8_t whole[64];
-  if (count < 64) {
+  if (count < 64 && room < 64) {
     memset(whole, 0, sizeof whole);
     memcpy(whole, from, size_t(count));
     from = whole;
@@ -82,14 +84,14 @@ QG_HD uint64_t pack64(const uint8_t* from, int count) {
   const __m256i high = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + 32));
   const uint32_t empty_low = uint32_t(_mm256_movemask_epi8(_mm256_cmpeq_epi8(low, zero)));
   const uint32_t empty_high = uint32_t(_mm256_movemask_epi8(_mm256_cmpeq_epi8(high, zero)));
-  return ~(uint64_t(empty_high) << 32 | empty_low);
+  return ~(uint64_t(empty_high) << 32 | empty_low) & meant;
 #elif defined(__SSE2__)
   uint64_t empty = 0;
   for (int part = 0; part < 4; ++part) {
     const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + 16 * part));
     empty |= uint64_t(_mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_setzero_si128()))) << (16 * part);
   }
-  return ~empty;
+  return ~empty & meant;
 #else
   uint64_t bits = 0;
   for (int part = 0; part < 16; ++part) {
@@ -97,18 +99,20 @@ QG_HD uint64_t pack64(const uint8_t* from, int count) {
     memcpy(&v, from + 4 * part, 4);
     bits |= uint64_t(nonzero_bytes(v)) << (4 * part);
   }
-  return bits;
+  return bits & meant;
 #endif
 #endif
 }
 
-// 64 bits to `count` (1..64) bytes of 0 or 1.
-QG_HD void unpack64(uint64_t bits, uint8_t* to, int count) {
+// 64 bits to `count` (1..64) bytes of 0 or 1; `room` bytes may be written.
+QG_HD void unpack64(uint64_t bits, uint8_t* to, int count, size_t room = 0) {
 #if defined(__AVX512BW__)
+  (void)room;
   _mm512_mask_storeu_epi8(to, ~0ull >> (64 - count), _mm512_maskz_set1_epi8(bits, 1));
 #else
   uint8_t whole[64];
-  uint8_t* const target = count < 64 ? whole : to;
+  const bool aside = count < 64 && room < 64;
+  uint8_t* const target = aside ? whole : to;
 #if defined(__AVX2__)
   const __m256i byte_of = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
   const __m256i bit_of = _mm256_set1_epi64x(int64_t(0x8040201008040201));
@@ -123,24 +127,26 @@ QG_HD void unpack64(uint64_t bits, uint8_t* to, int count) {
     memcpy(target + 4 * part, &v, 4);
   }
 #endif
-  if (count < 64) memcpy(to, whole, size_t(count));
+  if (aside) memcpy(to, whole, size_t(count));
 #endif
 }
 
-// One line of bytes to the words of line `line` of all columns, and back.
-QG_HD void pack_line(const uint8_t* from, const Bits<uint64_t>& to, int line) {
+// A mask's bytes to words and back, line after line: the last word of a line may read into the next line, or write what that overwrites.
+QG_HD void pack_line(const uint8_t* mask, const Bits<uint64_t>& to, int line) {
   const int width = to.extent.width;
+  const uint8_t* const from = mask + size_t(line) * width;
   uint64_t* word = to.word + line;
   int x = 0;
   for (; x + 64 <= width; x += 64, word += to.stride) *word = pack64(from + x, 64);
-  if (x < width) *word = pack64(from + x, width - x);
+  if (x < width) *word = pack64(from + x, width - x, size_t(to.lines() - line) * width - x);
 }
-QG_HD void unpack_line(const Bits<uint64_t>& from, int line, uint8_t* to) {
+QG_HD void unpack_line(const Bits<uint64_t>& from, int line, uint8_t* mask) {
   const int width = from.extent.width;
+  uint8_t* const to = mask + size_t(line) * width;
   const uint64_t* word = from.word + line;
   int x = 0;
   for (; x + 64 <= width; x += 64, word += from.stride) unpack64(*word, to + x, 64);
-  if (x < width) unpack64(*word, to + x, width - x);
+  if (x < width) unpack64(*word, to + x, width - x, size_t(from.lines() - line) * width - x);
 }
 
 #endif

@@ -34,12 +34,10 @@ def same_shape(op: str, a: Tensor, b: Tensor) -> None:
 
 def integer(op: str, name: str, value: int, least: int, most: int = 2**31 - 1) -> int:
     """`value` as int in [least, most]; floats and bools are refused."""
-    if isinstance(value, bool):
-        raise TypeError(f"{op}: {name} must be an int, got bool")
-    try:
+    if type(value) is not int:
+        if isinstance(value, bool) or not hasattr(value, "__index__"):
+            raise TypeError(f"{op}: {name} must be an int, got {type(value).__name__}")
         value = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{op}: {name} must be an int, got {type(value).__name__}") from None
     if value < least:
         raise InputError(f"{op}: {name} must be >= {least}, got {value}")
     if value > most:

@@ -24,6 +24,6 @@ def define(schema: str, function: Callable[..., Any], fake: Callable[..., Any]) 
     return operator
 
 
-def direct(*tensors: Tensor) -> bool:
+def direct(tensor: Tensor) -> bool:
     """Whether the kernel may be called without the dispatcher, which costs more than a small mask does."""
-    return not torch.compiler.is_compiling() and all(type(tensor) is Tensor for tensor in tensors)
+    return type(tensor) is Tensor and not torch.compiler.is_compiling()

@@ -21,7 +21,7 @@ def overlap(a: Tensor, b: Tensor, num_classes: int = 2, *, backend: str = "auto"
     asynchronous device assertion, as indices out of range do in torch, so that the host does not wait.
     TypeError for other dtypes; InputError for other shapes, shapes or devices that differ, num_classes not in 2..256.
     """
-    if direct(a, b):
+    if direct(a) and direct(b):
         return _serve(a, b, num_classes, backend)
     _check_input(a, b, num_classes)
     out: Tensor = _operator(a, b, num_classes, backend)
