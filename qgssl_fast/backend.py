@@ -138,7 +138,9 @@ def _find(op: str, device: torch.device, requested: str) -> tuple[str, Callable[
 
 
 def _resolve(op: str, device: torch.device, requested: str) -> tuple[str, Callable[..., Any]]:
-    operation = _operations[op]
+    operation = _operations.get(op)
+    if operation is None:
+        raise InputError(f"no operation {op!r}; there are {', '.join(_operations)} (once their module is imported)")
     if requested != "auto":
         if requested not in NAMES:
             raise InputError(f"{op}: backend must be one of {('auto', *NAMES)}, got {requested!r}")

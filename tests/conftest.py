@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import HealthCheck, settings
 
 from qgssl_fast import backend
@@ -30,3 +31,12 @@ def fresh_backends():
     backend.reset()
     yield
     backend.reset()
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Small networks are faster on one thread than on two that contend; tests of threads set their own number."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
