@@ -73,7 +73,8 @@ def _phantoms(config: Config, folder: Path, log: Log) -> Path:
         beside = folder / ".phantoms.part"
         shutil.rmtree(beside, ignore_errors=True)
         counts = vars(config.phantoms)
-        with log.progress("phantoms", sum(counts.values())) as advance:
+        files = 2 * sum(counts.values()) - counts["unlabeled"]  # an image, and a mask where it is labelled
+        with log.progress("phantoms", files) as advance:
             make_phantoms(beside, config.images.size[0], counts, config.seed, lambda done, total: advance(1))
         beside.rename(root)
     return root
