@@ -60,7 +60,8 @@ def refusal_cuda(device: torch.device) -> str | None:
     """Why the CUDA kernels cannot serve on `device`; None when they can."""
     module, why_not = _load("_cuda")
     if module is None:
-        return why_not
+        built, _ = _load("_C")
+        return f"{why_not} ({built.CUDA_NOTE})" if built is not None and built.CUDA_NOTE else why_not
     if torch.version.hip is not None:
         return "torch is built for ROCm"
     major, minor = torch.cuda.get_device_capability(device)
