@@ -5,7 +5,19 @@
 // one translation unit holds both files
 #include "../../csrc/cuda/overlap.cu"
 
+namespace {
+
+// Two sums in a row, as every thread sees them.
+void sums_kernel(int32_t* seen) {
+  const QG_NAMESPACE::BlockTeam team;
+  for (int k = 0; k < 2; ++k) seen[k * blockDim.x + threadIdx.x] = team.sum(3, 50, [=](int o, int i) { return k + o * i; });
+}
+
+}  // namespace
+
 extern "C" {
+
+void sums(int32_t* seen, int threads) { QG_LAUNCH(sums_kernel, 1, unsigned(threads), 0, nullptr, seen); }
 
 void set_machine(int shared_limit, int processors) {
   cuda_on_cpu::shared_limit = shared_limit;

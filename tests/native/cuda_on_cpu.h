@@ -79,8 +79,12 @@ inline void run_block(size_t shared) {
     fiber.waits = 0;
     makecontext(&fiber.context, enter, 0);
   }
-  for (bool running = true; running;) {  // each round takes every thread to its next barrier or to its end
-    for (current = 0; current < threads; ++current) swapcontext(&scheduler, &fibers[current].context);
+  bool running = true;
+  for (unsigned round = 0; running; ++round) {  // each round takes every thread to its next barrier or to its end, in turns from both ends
+    for (unsigned i = 0; i < threads; ++i) {
+      current = round % 2 ? threads - 1 - i : i;
+      swapcontext(&scheduler, &fibers[current].context);
+    }
     for (current = 0; current < threads; ++current)
       require(fibers[current].ended == fibers[0].ended && fibers[current].waits == fibers[0].waits, "not at the barrier of the others");
     running = !fibers[0].ended;

@@ -108,6 +108,14 @@ def run_cuda(cuda, masks, programs, counts, want):
         assert torch.equal(counts, overlap(want, masks)[:, 0])
 
 
+def test_every_thread_of_a_block_knows_the_sum(cuda):
+    seen = torch.empty(2, 96, dtype=torch.int32)
+    cuda.sums(pointer(seen), 96)
+    total = sum(o * i for o in range(3) for i in range(50))
+    assert seen[0].tolist() == [total] * 96
+    assert seen[1].tolist() == [total + 150] * 96
+
+
 def test_cuda_refuses_scratch_that_is_too_small(cuda):
     cuda.set_machine(1025, 1)
     masks, program = sample((3, 1, 40, 80), 0.3, 0), encode([(ERODE, 1)])
