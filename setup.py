@@ -1,4 +1,4 @@
-"""Builds the native modules with CMake; everything else is in pyproject.toml. docs/building.md tells the environment variables."""
+"""Builds the native modules with CMake; docs/building.md has the variables that steer it, pyproject.toml the rest."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class CMakeBuild(build_ext):
         build = Path(self.build_temp).resolve()
         build.mkdir(parents=True, exist_ok=True)
         cmake, ninja = self._tool("cmake"), self._tool("ninja")
-        # --fresh: a cache of an earlier build would point into an isolated environment that is gone, or to another nvcc.
+        # --fresh: an earlier build's cache would point into an isolated environment that is gone, or to another nvcc.
         configure = [
             *(cmake, "--fresh", "-S", str(ROOT), "-B", str(build), "-G", "Ninja"),
             f"-DCMAKE_MAKE_PROGRAM={ninja}",

@@ -69,7 +69,7 @@ def monai(masks: Tensor) -> Callable[[], Any]:
 
 def fastmorph(masks: Tensor) -> Callable[[], Any]:
     module = pytest.importorskip("fastmorph")
-    # Its window has side 3: three times is side 7. Its border rules differ, so it gets a border of ones, a fifth more voxels.
+    # Its window has side 3: three times is side 7. Its border rules differ: it gets a border of ones, a fifth more.
     arrays = [np.pad(array, RADIUS, constant_values=True) for array in masks.bool().numpy()]
     inner = (slice(RADIUS, -RADIUS),) * (masks.dim() - 1)
     return lambda: np.stack([module.erode(array, iterations=RADIUS, parallel=1)[inner] for array in arrays])

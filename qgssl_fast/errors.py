@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class InputError(ValueError):
     """What the user gave cannot be used. The message names the thing, what was wanted and what came."""
 
 
+def nearest(name: str, known: Iterable[str]) -> str:
+    """ " (did you mean X?)", or nothing where no known name is near."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def unknown(what: str, got: str, known: Iterable[str]) -> InputError:
+    """The error for a name that is none of `known`: it says the nearest one and lists them all."""
+    known = sorted(known)
+    listed = ", ".join(known) or "none"
+    return InputError(f"{what}: no such name {got!r}{nearest(got, known)}; there are: {listed}")
+
+
 class Faults:
-    """Collects faults, so that all are told at once: ``faults.add(...)`` as they come, ``faults.check("...")`` at the end."""
+    """Collects faults, so that all are told at once: ``add`` as they come, ``check`` at the end."""
 
     def __init__(self) -> None:
         self.found: list[str] = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import importlib
 import re
 import sys
@@ -12,7 +11,7 @@ from collections.abc import Sequence
 from jsonargparse import ArgumentParser, set_parsing_settings
 
 from .. import __version__
-from ..errors import InputError
+from ..errors import InputError, nearest
 
 COMMANDS = {
     "train": "train on a data set, or on built-in phantoms when none is given",
@@ -32,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     command = words.pop(0)
     if command not in COMMANDS:
-        return _fail(f"no command {command!r}{_nearest(command, list(COMMANDS))}; there are {', '.join(COMMANDS)}")
+        return _fail(f"no command {command!r}{nearest(command, list(COMMANDS))}; there are {', '.join(COMMANDS)}")
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     module = importlib.import_module(f"qgssl_fast.cli.{command}")
     parser = ArgumentParser(
@@ -48,16 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         return _fail(str(error))
     except OSError as error:
-        if error.errno not in (
-            errno.ENOSPC,
-            errno.EACCES,
-            errno.EROFS,
-            errno.EPERM,
-            errno.EDQUOT,
-            errno.ENOTDIR,
-            errno.EISDIR,
-            errno.ENAMETOOLONG,
-        ):
+        if error.errno is None:
             raise
         return _fail(f"{error.filename or 'writing'}: {error.strerror}")
     except KeyboardInterrupt:
@@ -76,12 +66,6 @@ def _usage() -> str:
     )
 
 
-def _nearest(name: str, known: list[str]) -> str:
-    from ..training.settings import nearest
-
-    return nearest(name, known)
-
-
 def _explain(text: str, parser: ArgumentParser) -> str:
     """jsonargparse's message on one line, with the nearest right name for each unknown one."""
     known = [
@@ -93,7 +77,7 @@ def _explain(text: str, parser: ArgumentParser) -> str:
         names = [word.lstrip("-").split("=")[0] for word in found[1].split() if word.startswith("--")]
         if names:
             return "; ".join(
-                f"unknown option --{name}{_nearest(name, known).replace('mean ', 'mean --')}" for name in names
+                f"unknown option --{name}{nearest(name, known).replace('mean ', 'mean --')}" for name in names
             )
         return f"unexpected argument {found[1]}"
     section = re.search(r"Group '([\w.]+)' does not accept option '([\w.]+)'", first)
@@ -102,4 +86,4 @@ def _explain(text: str, parser: ArgumentParser) -> str:
         found := re.search(r"(?:does not accept option|[Kk]ey|[Oo]ption) '([\w.]+)'(?: is not expected)?", first)
     ):
         key = found[1]
-    return first + (_nearest(key, known) if key and key not in known else "")
+    return first + (nearest(key, known) if key and key not in known else "")

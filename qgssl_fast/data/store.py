@@ -68,6 +68,17 @@ class DeviceStore:
         """The images uint8 [B, C, H, W] and masks uint8 [B, H, W] (or None) at `indices`, int64 [B] on the device."""
         return self.images.index_select(0, indices), None if self.masks is None else self.masks.index_select(0, indices)
 
+    @property
+    def truth(self) -> Tensor:
+        """The masks uint8 [N, H, W] of a split that has them; InputError for one that has none."""
+        if self.masks is None:
+            raise InputError(f"a store of {len(self)} images has no masks")
+        return self.masks
+
+    def pairs(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """The images uint8 [B, C, H, W] and masks uint8 [B, H, W] at `indices`; InputError where there are no masks."""
+        return self.images.index_select(0, indices), self.truth.index_select(0, indices)
+
     def subset(self, indices: Sequence[int]) -> DeviceStore:
         """A store of the cases at `indices`."""
         chosen = torch.as_tensor(list(indices), dtype=torch.int64, device=self.images.device)

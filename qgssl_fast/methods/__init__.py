@@ -1,6 +1,6 @@
 """Methods: which loss an unlabelled batch gets. One small file each; the loop knows none of them by name."""
 
-from .base import Losses, Method, Unlabelled
+from .base import Losses, Method, Unlabelled, hard_labels
 from .names import METHODS, PUBLISHED, list_methods, make_method, resolve_name
 from .pseudo_label import PseudoLabel
 from .supervised import Supervised
@@ -13,6 +13,7 @@ __all__ = [
     "PseudoLabel",
     "Supervised",
     "Unlabelled",
+    "hard_labels",
     "list_methods",
     "make_method",
     "resolve_name",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import InputError
-from ..networks.options import arguments_of, check_options, unknown
+from ..errors import InputError, unknown
+from ..networks.options import arguments_of, check_options
 from ..quality.guides import GUIDES, list_guides
 from .base import Method
 from .pseudo_label import PseudoLabel

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ..errors import InputError
-
-
-def unknown(what: str, got: str, known: Iterable[str]) -> InputError:
-    """The error for a name that is none of `known`: it says the nearest one and lists them all."""
-    known = sorted(known)
-    close = difflib.get_close_matches(got, known, n=1, cutoff=0.5)
-    hint = f" (did you mean {close[0]}?)" if close else ""
-    return InputError(f"{what}: no such name {got!r}{hint}; there are: {', '.join(known) or 'none'}")
+from ..errors import InputError, unknown
 
 
 def check_options(owner: str, options: dict[str, Any], known: Iterable[str]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from ..errors import InputError
+from ..errors import InputError, unknown
 from . import options as opt
 
 RESERVED = ("spatial_dims", "in_channels", "out_channels", "img_size", "pretrained")
@@ -82,7 +82,7 @@ def build_network(
     if name.startswith("smp:"):
         return _build_smp(name, spatial_dims, in_channels, out_channels, options), 32, 64
     if name not in NETWORKS:
-        raise opt.unknown("network", name, list_networks())
+        raise unknown("network", name, list_networks())
     entry = NETWORKS[name]
     if spatial_dims not in entry.dims:
         raise InputError(f"{name}: spatial_dims must be one of {entry.dims}, got {spatial_dims}")
@@ -140,7 +140,7 @@ def _build_smp(name: str, spatial_dims: int, in_channels: int, out_channels: int
     model = smp.base.SegmentationModel
     architectures = {key: cls for key, cls in vars(smp).items() if isinstance(cls, type) and issubclass(cls, model)}
     if parts[1] not in architectures:
-        raise opt.unknown(f"{name}: architecture", parts[1], architectures)
+        raise unknown(f"{name}: architecture", parts[1], architectures)
     constructor = architectures[parts[1]]
     reserved = ("encoder_name", "in_channels", "classes", "activation", "aux_params")
     opt.check_options(name, options, opt.arguments_of(constructor, reserved))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 import torch
 from torch import Tensor
@@ -97,6 +97,14 @@ class Views(NamedTuple):
     masks: Tensor | None
 
 
+@overload
+def augment(
+    images_u8: Tensor, masks: Tensor, augmentation: Augmentation, *, seed: int, sample_ids: Tensor
+) -> tuple[Tensor, Tensor]: ...
+@overload
+def augment(
+    images_u8: Tensor, masks: None, augmentation: Augmentation, *, seed: int, sample_ids: Tensor
+) -> tuple[Tensor, None]: ...
 def augment(
     images_u8: Tensor, masks: Tensor | None, augmentation: Augmentation, *, seed: int, sample_ids: Tensor
 ) -> tuple[Tensor, Tensor | None]:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import InputError
+from ..errors import InputError, unknown
 from ..networks import options as opt
 from ..networks.registry import require
 
@@ -108,7 +108,7 @@ def build_backbone(name: str, spatial_dims: int, in_channels: int, options: dict
     Raises InputError for an unknown name or option and for values that the encoder cannot take.
     """
     if name not in BACKBONES:
-        raise opt.unknown("backbone", name, list_backbones())
+        raise unknown("backbone", name, list_backbones())
     _, build, arguments = BACKBONES[name]
     opt.check_options(name, options, opt.arguments_of(arguments(), RESERVED))
     return opt.construct(name, build, spatial_dims=spatial_dims, in_channels=in_channels, **opt.tuples(options))

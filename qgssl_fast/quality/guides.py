@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import InputError
-from ..networks.options import arguments_of, check_options, unknown
+from ..errors import InputError, unknown
+from ..networks.options import arguments_of, check_options
 from .predictor import QualityPredictor
 
 

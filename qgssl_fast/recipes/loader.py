@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import sys
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ..errors import Faults, InputError
+from ..errors import Faults, InputError, nearest
 from .operations import OPERATIONS, Parameter
 from .recipe import Recipe, Row, coverage, ranges
 from .tables import CATEGORIES, GROUPS
@@ -165,5 +164,4 @@ def _is_number(value: Any) -> bool:
 
 
 def _nearest(word: str, known: Any) -> str:
-    close = difflib.get_close_matches(word, list(known), 1)
-    return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(known)}"
+    return nearest(word, known) or f"; there are {', '.join(known)}"

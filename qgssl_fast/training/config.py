@@ -84,6 +84,8 @@ class QualityConfig:
     """Weight decay (AdamW)."""
     clip: float = 1.0
     """Largest norm of the gradient."""
+    beta: float = 1.0
+    """Error of the quality from which SmoothL1 grows linearly; below it, with the square."""
     patience: int = 25
     """Stop after this many epochs without a better validation loss; 0: never."""
     augmentation: str = "image_only"

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import copy
+from typing import Generic, TypeVar
 
 import torch
 from torch import nn
 
+Network = TypeVar("Network", bound=nn.Module)
 
-class Ema:
+
+class Ema(Generic[Network]):
     """Teacher = d * teacher + (1 - d) * student after every step t (from 0), d = min(decay, (1 + t) / (10 + t)).
 
     Parameters and floating buffers (batch norm's running statistics) are averaged, integer buffers copied.
     The teacher is in eval mode and never needs a gradient.
     """
 
-    def __init__(self, student: nn.Module, decay: float) -> None:
+    def __init__(self, student: Network, decay: float) -> None:
         self.decay = decay
-        self.teacher = copy.deepcopy(student).eval().requires_grad_(False)
+        self.teacher: Network = copy.deepcopy(student)
+        self.teacher.eval().requires_grad_(False)
 
     @torch.no_grad()
     def update(self, student: nn.Module, step: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ..methods import hard_labels
 from ..ops.overlap import dice
 
 
@@ -13,16 +14,9 @@ def predict(model: nn.Module, images: Tensor, batch: int = 64) -> Tensor:
     """Hard masks uint8 `[N, *S]` for images uint8 `[N, C, *S]`; the model is put in eval mode and back."""
     training = model.training
     model.eval()
-    masks = [hard_masks(model(part.float().div_(255))) for part in images.split(batch)]
+    masks = [hard_labels(model(part.float().div_(255))) for part in images.split(batch)]
     model.train(training)
     return torch.cat(masks) if masks else torch.zeros((0, *images.shape[2:]), dtype=torch.uint8, device=images.device)
-
-
-def hard_masks(logits: Tensor) -> Tensor:
-    """Labels uint8 `[B, *S]` of logits `[B, 1, *S]` (probability >= 0.5) or `[B, C, *S]` (largest)."""
-    if logits.shape[1] == 1:
-        return (logits[:, 0] >= 0).to(torch.uint8)
-    return logits.argmax(1).to(torch.uint8)
 
 
 def mean_dice(model: nn.Module, images: Tensor, masks: Tensor, num_classes: int) -> float:

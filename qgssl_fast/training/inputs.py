@@ -44,7 +44,7 @@ def load_inputs(config: Config, folder: Path, device: torch.device, log: Log) ->
     count = sum(len(cases) for cases in dataset.splits.values())
     with log.progress("images", count) as advance:
         stores = load_stores(
-            dataset, tuple(settings.size), settings.channels, device,
+            dataset, _plane(settings.size), settings.channels, device,
             lambda done, total: advance(1), allow_empty_masks=settings.allow_empty_masks,
         )  # fmt: skip
     pool = stores["unlabeled"]
@@ -63,6 +63,12 @@ def load_inputs(config: Config, folder: Path, device: torch.device, log: Log) ->
         mean, std = IMAGENET
     notes = [*dataset.notes, *dict.fromkeys(note for store in stores.values() for note in store.notes)]
     return Inputs(root, stores, notes, mean, std)
+
+
+def _plane(size: list[int]) -> tuple[int, int]:
+    if len(size) != 2:
+        raise InputError(f"images.size: wanted height and width (volumes cannot be trained on yet), got {size}")
+    return size[0], size[1]
 
 
 def _phantoms(config: Config, folder: Path, log: Log) -> Path:

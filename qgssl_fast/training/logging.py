@@ -89,8 +89,9 @@ class Log:
 
             def advance(n: int = 1, note: str | None = None) -> None:
                 speed = bar.tasks[0].speed
-                fields = {"rate": f"{speed:.1f}/s" if speed else ""}
-                bar.update(task, advance=n, **fields, **({} if note is None else {"note": note}))
+                bar.update(task, advance=n, rate=f"{speed:.1f}/s" if speed else "")
+                if note is not None:
+                    bar.update(task, note=note)
 
             yield advance
 

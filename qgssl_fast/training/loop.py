@@ -7,7 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from accelerate import Accelerator
@@ -85,7 +85,7 @@ def fit(stage: Stage, accelerator: Accelerator, folder: Path, log: Log) -> Fitte
     stage.model, stage.optimizer = accelerator.prepare(stage.model, stage.optimizer)
     saved = folder / "checkpoint.safetensors"
     worst = -math.inf if stage.higher_is_better else math.inf
-    state = {"epoch": 0, "best": worst, "best_epoch": 0, "seconds": 0.0}
+    state: dict[str, Any] = {"epoch": 0, "best": worst, "best_epoch": 0, "seconds": 0.0}
     if saved.exists():
         state |= checkpoint.load(saved, stage.modules(), stage.optimizer)
         log.say(f"{stage.name}: goes on after epoch {state['epoch']} of {stage.epochs}")
@@ -96,9 +96,8 @@ def fit(stage: Stage, accelerator: Accelerator, folder: Path, log: Log) -> Fitte
         for epoch in range(state["epoch"], stage.epochs):
             stage.model.train()
             for step in range(epoch * stage.steps_per_epoch, (epoch + 1) * stage.steps_per_epoch):
-                torch.manual_seed(
-                    stable_seed(stage.seed, stage.name, step)
-                )  # dropout: a function of the step, so that resuming repeats it
+                # Dropout is a function of the step, so that resuming repeats it.
+                torch.manual_seed(stable_seed(stage.seed, stage.name, step))
                 for group in stage.optimizer.param_groups:
                     group["lr"] = stage.learning_rate(step)
                 with accelerator.autocast():
@@ -112,20 +111,14 @@ def fit(stage: Stage, accelerator: Accelerator, folder: Path, log: Log) -> Fitte
                 meter.add({"loss": loss, **values})
                 advance()
             stage.after_epoch(epoch + 1)
-            row = {
-                "stage": stage.name,
-                "step": (epoch + 1) * stage.steps_per_epoch,
-                "epoch": epoch + 1,
-                "lr": stage.learning_rate(step),
-            }
-            row |= meter.read()
-            if not math.isfinite(row["loss"]):
-                bad = ", ".join(
-                    key for key, value in row.items() if isinstance(value, float) and not math.isfinite(value)
-                )
-                raise InputError(
-                    f"{stage.name}: not finite in epoch {epoch + 1}: {bad}; lower the learning rate or use precision=no"
-                )
+            means = meter.read()
+            bad = ", ".join(key for key, value in means.items() if not math.isfinite(value))
+            if bad:
+                way = "lower the learning rate or use precision=no"
+                raise InputError(f"{stage.name}: not finite in epoch {epoch + 1}: {bad}; {way}")
+            done = (epoch + 1) * stage.steps_per_epoch
+            row: dict[str, Any] = {"stage": stage.name, "step": done, "epoch": epoch + 1}
+            row |= {"lr": stage.learning_rate(done - 1), **means}
             if (epoch + 1) % stage.validate_every == 0 or epoch + 1 == stage.epochs:
                 stage.model.eval()
                 with torch.no_grad():

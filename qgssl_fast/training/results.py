@@ -46,11 +46,10 @@ def judge_predictor(predictor: QualityPredictor, fixed: dict[str, FixedSet], fol
     folder.mkdir(exist_ok=True)
     true, predicted = np.asarray(everything["true"]), np.asarray(everything["predicted"])
     title = f"Predicted and true Dice of {len(true)} fixed {split} masks"
-    figures.quality_scatter(true, predicted, folder / "20-quality.png", title, masks.groups)
+    figures.quality_scatter(true, predicted, folder / "20-quality.png", title, masks.groups.tolist())
     show = np.linspace(0, len(true) - 1, min(24, len(true))).astype(int)
     at = [int(i) for i in show]
-    images, truth = masks.store.batch(masks.image_ids[at])
-    assert truth is not None
+    images, truth = masks.store.pairs(masks.image_ids[at])
     figures.corruption_gallery(
         images.cpu().numpy(), truth.cpu().numpy(), masks.masks[at].cpu().numpy(),
         [masks.labels[i] for i in at], true[at], folder / "30-corruptions.png",
@@ -63,8 +62,7 @@ def judge_segmenter(
 ) -> dict[str, Any]:
     """Test figures of `best` and `last`, a CSV row per image, and how well the predictor knows these masks."""
     test = inputs.stores["test"]
-    true = test.masks
-    assert true is not None
+    true = test.truth
     found: dict[str, Any] = {}
     for which in ("best", "last"):
         model = Segmenter.load(folder / f"{which}.safetensors").to(test.images.device)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from ..errors import Faults, InputError
+from ..errors import Faults, InputError, nearest
 from .config import Config
 
 PRESETS = Path(__file__).with_name("presets")
 POSITIVE = """
 weak.epochs weak.batch weak.lr quality.epochs quality.corruptions_per_image quality.validation_corruptions
-quality.test_corruptions quality.batch quality.lr quality.clip segmenter.epochs segmenter.labelled_batch
+quality.test_corruptions quality.batch quality.lr quality.clip quality.beta segmenter.epochs segmenter.labelled_batch
 segmenter.unlabelled_batch segmenter.lr segmenter.clip segmenter.validate_every
 phantoms.train phantoms.val phantoms.test
 """.split()  # noqa: SIM905
@@ -49,12 +48,6 @@ def known_keys(cls: Any = Config, prefix: str = "") -> list[str]:
 
 def _default(f: Any) -> Any:
     return f.default_factory() if callable(f.default_factory) else f.default
-
-
-def nearest(name: str, known: list[str]) -> str:
-    """' (did you mean X?)', or nothing where no known name is near."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def list_presets() -> list[str]:

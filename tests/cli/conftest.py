@@ -10,14 +10,14 @@ from qgssl_fast.cli.main import main
 TINY = """
 images: {size: [32, 32]}
 phantoms: {train: 6, val: 4, test: 6, unlabeled: 12}
-weak: {epochs: 2, steps_per_epoch: 2, batch: 4, snapshots: [1, 2], options: {features: [4, 4, 8, 8, 8, 4], norm: batch}}
+weak: {epochs: 2, steps_per_epoch: 2, batch: 4, snapshots: [1, 2], options: {channels: [4, 8, 16], strides: [2, 2]}}
 quality: {epochs: 2, corruptions_per_image: 8, batch: 16}
 segmenter:
   epochs: 4
   steps_per_epoch: 2
   labelled_batch: 4
   unlabelled_batch: 4
-  options: {features: [4, 4, 8, 8, 8, 4], norm: batch}
+  options: {channels: [4, 8, 16], strides: [2, 2]}
   method_lambda: {start: 1, ramp: 1, maximum: 0.5}
   regularizer_lambda: {start: 1, ramp: 1, maximum: 0.1}
 """

@@ -287,9 +287,10 @@ def test_augmentation_tells_all_faults():
     assert image_only().flip == 0
 
 
-def test_leaving_out_untouched_samples_changes_nothing(monkeypatch):
+@pytest.mark.parametrize("p", [0.4, 1e-9])  # 1e-9: none is touched
+def test_leaving_out_untouched_samples_changes_nothing(monkeypatch, p):
     images, masks, ids = batch()
-    asked = Augmentation(blur=1.0, p_blur=0.4, noise=0.1, p_noise=0.4)
+    asked = Augmentation(blur=1.0, p_blur=p, noise=0.1, p_noise=p)
     some, _ = augment(images, masks, asked, seed=1, sample_ids=ids)
     monkeypatch.setattr("qgssl_fast.ops.augment._chosen", lambda strength: slice(None))  # what a GPU does
     whole, _ = augment(images, masks, asked, seed=1, sample_ids=ids)

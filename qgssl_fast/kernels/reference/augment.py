@@ -137,6 +137,8 @@ def color(images: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tens
 
 def blur(images: Tensor, sigma: Tensor, largest: float) -> Tensor:
     """Gaussian blur, sigma [B] in px (0 leaves a sample as it is), borders replicated; `largest` bounds sigma."""
+    if not images.numel():
+        return images
     radius = max(1, math.ceil(2.5 * largest))
     offsets = (count_up(2 * radius + 1, images.device) - radius).to(torch.float32)
     taps = torch.exp(-offsets.square() / (2 * sigma[:, None].clamp_min(1e-3).square()))

@@ -44,7 +44,7 @@ class FixedSet:
         """
         index = torch.arange(len(store), device=store.images.device).repeat_interleave(count)
         ids = torch.arange(len(index), device=index.device)
-        _, truth = store.batch(index)
+        _, truth = store.pairs(index)
         out = Corruptor(recipe, bank, seed)(truth, ids, image_ids=index)
         names = [[recipe.rows[r].name for r in rows if r >= 0] for rows in out.rows.tolist()]
         weak = [any(recipe.rows[r].op == "weak" for r in rows if r >= 0) for rows in out.rows.tolist()]
@@ -76,6 +76,7 @@ class QualityStage(Stage):
     """SmoothL1 of predicted and true quality, AdamW, cosine schedule; chosen by the MAE on fixed validation masks."""
 
     name = "quality"
+    model: QualityPredictor
     score = "val_mae"
     higher_is_better = False
 
@@ -100,11 +101,11 @@ class QualityStage(Stage):
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         index, ids = (t.to(self.train.images.device) for t in self.order.batch(step, self.config.batch))
-        images, truth = self.train.batch(index)
+        images, truth = self.train.pairs(index)
         corrupted = self.corruptor(truth, ids, image_ids=index)
         views, masks = augment(images, corrupted.masks, self.augmentation, seed=self.seed, sample_ids=ids)
         predicted = self.model(views, masks).float()
-        return F.smooth_l1_loss(predicted, corrupted.quality), {
+        return F.smooth_l1_loss(predicted, corrupted.quality, beta=self.config.beta), {
             "mae": (predicted.detach() - corrupted.quality).abs().mean()
         }
 

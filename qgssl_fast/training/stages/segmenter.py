@@ -23,6 +23,7 @@ from ..schedule import Order, ramp, stable_seed
 class SegmenterStage(Stage):
     """Supervised loss + lambda(t) * the method's loss on unlabelled images; the EMA teacher is validated and saved."""
 
+    model: Segmenter
     score = "val_dice"
     higher_is_better = True
 
@@ -58,7 +59,7 @@ class SegmenterStage(Stage):
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         index, ids = self._draw(0, step, self.config.labelled_batch)
-        images, masks = self.labelled.batch(index)
+        images, masks = self.labelled.pairs(index)
         views, masks = augment(images, masks, weak_view(), seed=self.seed, sample_ids=ids)
         logits = self.model(views)
         supervised = (bce_dice(logits, masks) if self.num_classes == 2 else ce_dice(logits, masks)).mean()
@@ -87,7 +88,7 @@ class SegmenterStage(Stage):
         self.ema.update(self.model, step)
 
     def validate(self) -> dict[str, float]:
-        return {"val_dice": mean_dice(self.ema.teacher, self.val.images, self.val.masks, self.num_classes)}
+        return {"val_dice": mean_dice(self.ema.teacher, self.val.images, self.val.truth, self.num_classes)}
 
     def modules(self) -> dict[str, nn.Module]:
         return {"model": self.model, "teacher": self.ema.teacher}

@@ -22,6 +22,7 @@ class WeakStage(Stage):
     """Dice loss, Adam; after the epochs of `config.snapshots` the predictions on every split go into its mask bank."""
 
     name = "weak"
+    model: Segmenter
     score = "val_dice"
     higher_is_better = True
     constant_lr = True
@@ -41,7 +42,7 @@ class WeakStage(Stage):
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         index, ids = (t.to(self.train.images.device) for t in self.order.batch(step, self.batch))
-        images, masks = self.train.batch(index)
+        images, masks = self.train.pairs(index)
         views, masks = augment(images, masks, weak_view(), seed=self.seed, sample_ids=ids)
         logits = self.model(views)
         probs = logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)
@@ -57,7 +58,7 @@ class WeakStage(Stage):
 
     def validate(self) -> dict[str, float]:
         val = self.stores["val"]
-        return {"val_dice": mean_dice(self.model, val.images, val.masks, self.model.num_classes)}
+        return {"val_dice": mean_dice(self.model, val.images, val.truth, self.model.num_classes)}
 
     def save(self, path: Path) -> None:
         self.model.save(path)
@@ -67,4 +68,4 @@ class WeakStage(Stage):
 
     def _bank(self, split: str) -> MaskBank:
         path = self._path(split)
-        return MaskBank.load(path) if path.exists() else MaskBank(self.stores[split].masks)
+        return MaskBank.load(path) if path.exists() else MaskBank(self.stores[split].truth)
