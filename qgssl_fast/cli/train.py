@@ -12,7 +12,7 @@ from rich.console import Console
 
 from ..errors import InputError
 from ..training.config import Config
-from ..training.settings import list_presets, load_preset
+from ..training.settings import drop_foreign_options, from_dict, list_presets, load_preset
 
 
 def configure(parser: ArgumentParser, words: list[str]) -> None:
@@ -61,26 +61,11 @@ def run(settings: Namespace) -> int:
     if "--preset" not in words:
         why = _reason(values["data"], values["device"])
         console.print(f"preset {preset}, chosen since {why} (--preset {'|'.join(list_presets())})", highlight=False)
+    for note in drop_foreign_options(values, load_preset(preset)):
+        console.print(note, highlight=False)
     command = shlex.join(["qgssl-fast", *sys.argv[1:]])
-    train(_config(values), console, command)
+    train(from_dict(values), console, command)
     return 0
-
-
-def _config(values: dict) -> Config:
-    from dataclasses import fields, is_dataclass
-
-    def build(cls, tree):
-        parts = {}
-        for f in fields(cls):
-            default = f.default_factory() if callable(f.default_factory) else f.default
-            parts[f.name] = (
-                build(type(default), tree[f.name])
-                if is_dataclass(default) and isinstance(tree[f.name], dict)
-                else tree[f.name]
-            )
-        return cls(**parts)
-
-    return build(Config, values)
 
 
 def _suggest(data: str | None, device: str) -> str:

@@ -24,6 +24,15 @@ def to_dict(config: Config) -> dict[str, Any]:
     return asdict(config)
 
 
+def from_dict(tree: dict[str, Any], cls: Any = Config) -> Any:
+    """What :func:`to_dict` was given; every key must be there."""
+    parts = {}
+    for f in fields(cls):
+        value, default = tree[f.name], _default(f)
+        parts[f.name] = from_dict(value, type(default)) if is_dataclass(default) and isinstance(value, dict) else value
+    return cls(**parts)
+
+
 def to_yaml(config: Config) -> str:
     return yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True)
 
@@ -61,6 +70,20 @@ def load_preset(name: str) -> dict[str, Any]:
             f"preset: wanted one of {', '.join(list_presets())}, got {name!r}{nearest(name, list_presets())}"
         )
     return flatten(yaml.safe_load((PRESETS / f"{name}.yaml").read_text(encoding="utf-8")) or {})
+
+
+def drop_foreign_options(values: dict[str, Any], preset: dict[str, Any]) -> list[str]:
+    """Empty the options of each network that is not the preset's while its options still are; returns what to say.
+
+    values: nested settings, changed in place; preset: as :func:`load_preset` gives it.
+    """
+    said = []
+    for section, name in (("weak", "network"), ("quality", "backbone"), ("segmenter", "network")):
+        here, theirs = values[section], preset.get(f"{section}.{name}")
+        if here[name] != theirs and here["options"] and here["options"] == preset.get(f"{section}.options"):
+            here["options"] = {}
+            said.append(f"{section}.options: those of the preset are for {theirs}; {here[name]} starts without any")
+    return said
 
 
 def check(config: Config) -> None:

@@ -120,6 +120,16 @@ def test_wrong_options(capsys, tmp_path, tiny_config, words, told):
     assert not list(out.rglob("*.safetensors"))
 
 
+def test_another_network_starts_without_the_presets_options(dataset, tmp_path, capsys, metrics):
+    out = tmp_path / "out"
+    words = ["train", "--preset", "phantoms", "--data", str(dataset()), "--out", str(out), "--method", "SUP"]
+    words += ["--segmenter.network", "SegResNet", "--segmenter.epochs", "1", "--segmenter.steps_per_epoch", "1"]
+    words += ["--weak.epochs", "1", "--weak.snapshots", "[1]", "--quality.epochs", "1", "--images.size", "[32, 32]"]
+    assert main([*words, "--quality.corruptions_per_image", "1"]) == 0
+    assert "those of the preset are for UNet; SegResNet starts without any" in capsys.readouterr().out
+    assert yaml.safe_load((out / "config.yaml").read_text())["segmenter"]["options"] == {}
+
+
 def test_wrong_yaml(capsys, tmp_path):
     (tmp_path / "c.yaml").write_text("segmenter: {epocs: 3}\n")
     assert "did you mean segmenter.epochs" in fail(capsys, "--config", tmp_path / "c.yaml", "--out", tmp_path / "o")
