@@ -31,11 +31,11 @@ _OPTIONAL = {
 }
 
 
-def configure(parser: ArgumentParser) -> None:
+def configure(parser: ArgumentParser, words: list[str]) -> None:
     """There is nothing to set."""
 
 
-def run(settings: Namespace) -> int:
+def run(settings: Namespace, words: list[str]) -> int:
     """Show everything; 0 when the CPU path works, else 1."""
     return doctor()
 

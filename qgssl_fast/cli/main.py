@@ -38,12 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog=f"qgssl-fast {command}", description=COMMANDS[command], exit_on_error=False, allow_abbrev=False
     )
     try:
-        module.configure(parser, *([words] if command == "train" else []))
+        module.configure(parser, words)
         try:
             settings = parser.parse_args(words)
         except ArgumentError as error:
             return _fail(_explain(str(error), parser))
-        return module.run(settings)
+        return module.run(settings, words)
     except InputError as error:
         return _fail(str(error))
     except OSError as error:

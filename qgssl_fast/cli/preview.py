@@ -22,7 +22,7 @@ from ..reporting.figures import corruption_gallery
 _COLUMNS = 8
 
 
-def configure(parser: ArgumentParser) -> None:
+def configure(parser: ArgumentParser, words: list[str]) -> None:
     """Add the options."""
     parser.add_argument("--data", type=str | None, default=None, help="data set folder; phantoms when not given")
     parser.add_argument("--recipe", type=str, default="default", help="default, paper, or the path of a TOML file")
@@ -40,7 +40,7 @@ def configure(parser: ArgumentParser) -> None:
     )
 
 
-def run(settings: Namespace) -> int:
+def run(settings: Namespace, words: list[str]) -> int:
     """Write the gallery and say what is in it; returns 0."""
     console = Console()
     sides = settings.size.split("x")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from argparse import ArgumentParser as Plain
 
 import torch
@@ -44,11 +43,10 @@ def configure(parser: ArgumentParser, words: list[str]) -> None:
     parser.set_defaults(load_preset(preset))
 
 
-def run(settings: Namespace) -> int:
+def run(settings: Namespace, words: list[str]) -> int:
     """Train; returns 0."""
     from ..training.run import run as train  # torch, MONAI and accelerate are loaded only when they are used
 
-    words = [word.split("=")[0] for word in sys.argv]
     values = settings.as_dict() if hasattr(settings, "as_dict") else dict(settings)
     for extra in ("config", "__default_config__"):
         values.pop(extra, None)
@@ -57,13 +55,14 @@ def run(settings: Namespace) -> int:
         raise InputError(f"--guide {guide} needs --method")
     if method is not None:
         values["methods"] = [method if guide is None else f"{method}+{guide}"]
-    console = Console()
-    if "--preset" not in words:
+    notes = drop_foreign_options(values, load_preset(preset))
+    if not any(word.split("=")[0] == "--preset" for word in words):
         why = _reason(values["data"], values["device"])
-        console.print(f"preset {preset}, chosen since {why} (--preset {'|'.join(list_presets())})", highlight=False)
-    for note in drop_foreign_options(values, load_preset(preset)):
-        console.print(note, highlight=False)
-    command = shlex.join(["qgssl-fast", *sys.argv[1:]])
+        notes.insert(0, f"preset {preset}, chosen since {why} (--preset {'|'.join(list_presets())})")
+    console = Console()
+    for note in notes:
+        console.print(note, highlight=False, soft_wrap=True)
+    command = shlex.join(["qgssl-fast", "train", *words])
     train(from_dict(values), console, command)
     return 0
 

@@ -51,7 +51,7 @@ class Log:
         self._progress: Progress | None = None
 
     def say(self, text: str) -> None:
-        self.console.print(text, highlight=False)
+        self.console.print(text, highlight=False, soft_wrap=True)
 
     def rows(self) -> list[dict[str, Any]]:
         if not self.path.exists():
