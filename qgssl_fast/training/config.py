@@ -89,8 +89,8 @@ class QualityConfig:
     patience: int = 25
     """Stop after this many epochs without a better validation loss; 0: never."""
     augmentation: str = "image_only"
-    """image_only: slight changes of light, colour and noise (published); strong: strong ones, and image and mask are
-    moved together, which leaves the quality as it is."""
+    """image_only: slight changes of light, colour and noise (published); moved: image and mask are also moved together,
+    which leaves the quality as it is; strong: the same with strong changes of light, colour and noise."""
 
 
 @dataclass

@@ -116,8 +116,8 @@ def check(config: Config) -> None:
         "auto, cpu or cuda",
         config.device,
     )
-    kinds = ("image_only", "strong")
-    want(config.quality.augmentation in kinds, "quality.augmentation", " or ".join(kinds), config.quality.augmentation)
+    kinds = ("image_only", "moved", "strong")
+    want(config.quality.augmentation in kinds, "quality.augmentation", ", ".join(kinds), config.quality.augmentation)
     want(config.precision in ("no", "bf16", "fp16"), "precision", "no, bf16 or fp16", config.precision)
     want(config.threads is None or config.threads >= 1, "threads", "1 or more", config.threads)
     want(0 <= config.seed < 2**63, "seed", "0 to 2^63 - 1", config.seed)

@@ -64,12 +64,12 @@ class FixedSet:
         return evaluate_predictor(predictor, images, self.masks, self.quality, self.image_ids, dependence=dependence)
 
 
-def moved_and_strong() -> Augmentation:
-    """The strong view's look with the weak view's geometry."""
-    weak = weak_view()
-    return replace(
-        strong_view(), flip=weak.flip, rotate_deg=weak.rotate_deg, scale=weak.scale, translate=weak.translate
-    )
+def augmentation(kind: str) -> Augmentation:
+    """image_only; moved: with the weak view's geometry; strong: that, with the strong view's look."""
+    if kind == "image_only":
+        return image_only()
+    look, weak = image_only() if kind == "moved" else strong_view(), weak_view()
+    return replace(look, flip=weak.flip, rotate_deg=weak.rotate_deg, scale=weak.scale, translate=weak.translate)
 
 
 class QualityStage(Stage):
@@ -97,7 +97,7 @@ class QualityStage(Stage):
         self.steps_per_epoch = -(-len(train) * config.corruptions_per_image // config.batch)
         self.order = Order(len(train), stable_seed(seed, self.name, "order"))
         self.corruptor = Corruptor(recipe, bank, self.seed)
-        self.augmentation = image_only() if config.augmentation == "image_only" else moved_and_strong()
+        self.augmentation = augmentation(config.augmentation)
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         index, ids = (t.to(self.train.images.device) for t in self.order.batch(step, self.config.batch))
