@@ -3,10 +3,10 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <array>
 #include <new>
 #include <vector>
 
-#include "core/philox.h"
 #include "cpu/api.h"
 #include "validate.h"
 
@@ -25,6 +25,7 @@ struct Isa {
   const char* name;
   bool supported;
   int (*corrupt)(const qg::CorruptTask&);
+  int (*morph)(const qg::MorphTask&);
   int (*overlap)(const qg::OverlapTask&);
 };
 
@@ -37,10 +38,10 @@ const std::vector<Isa>& built() {
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 #endif
   static const std::vector<Isa> all = {
-      {"baseline", true, qg_baseline::corrupt, qg_baseline::overlap},
+      {"baseline", true, qg_baseline::corrupt, qg_baseline::morph, qg_baseline::overlap},
 #ifdef QG_X86
-      {"avx2", avx2, qg_avx2::corrupt, qg_avx2::overlap},
-      {"avx512", avx512, qg_avx512::corrupt, qg_avx512::overlap},
+      {"avx2", avx2, qg_avx2::corrupt, qg_avx2::morph, qg_avx2::overlap},
+      {"avx512", avx512, qg_avx512::corrupt, qg_avx512::morph, qg_avx512::overlap},
 #endif
   };
   return all;
@@ -79,38 +80,73 @@ void check(int result) {
   if (result != 0) throw std::bad_alloc();
 }
 
-void run(qg::CorruptTask task) {
-  task.threads = qg::usable_threads(task.threads);
+template <class T>
+T* at(uintptr_t pointer) {
+  return reinterpret_cast<T*>(pointer);
+}
+
+void morph(uintptr_t in, uintptr_t out, int op, int radius, int64_t batch, int64_t depth, int64_t height, int64_t width, int threads) {
+  qg::check_extent(batch, depth, height, width);
+  qg::check_pointer(in, batch, "in");
+  qg::check_pointer(out, batch, "out");
+  qg::check_morph(op, radius);
+  const qg::MorphTask task{at<const uint8_t>(in),      at<uint8_t>(out), op, radius, batch, int(depth), int(height), int(width),
+                           qg::usable_threads(threads)};
+  int result;
+  {
+    py::gil_scoped_release released;
+    result = chosen->morph(task);
+  }
+  check(result);
+}
+
+struct Size {
+  int64_t batch, depth, height, width;
+};
+
+// masks: in, out, its kind, bytes from one mask to the next, errors, counts, rows. bank: truth, weak, order, rank, low, donors, snapshots,
+// images. Zero for what is not there.
+void corrupt(std::array<int64_t, 7> masks, std::array<int64_t, 4> size, uintptr_t recipe, int64_t recipe_words, uint64_t seed,
+             uintptr_t sample_ids, uintptr_t image_ids, uintptr_t given_rows, std::array<int64_t, 8> bank, int threads) {
+  const auto [batch, depth, height, width] = size;
+  qg::check_extent(batch, depth, height, width);
+  const char* const names[] = {"in", "out", "", "", "", "counts", "rows"};
+  for (int k : {0, 1, 5, 6}) qg::check_pointer(uintptr_t(masks[size_t(k)]), batch, names[k]);
+  qg::check_pointer(sample_ids, batch, "sample_ids");
+  qg::check_recipe(at<const int32_t>(recipe), recipe_words);
+  qg::require(masks[2] >= qg::kUint8 && masks[2] <= qg::kBfloat16, "the kind of out must be 0..3");
+  qg::CorruptTask task{};
+  task.in = at<const uint8_t>(uintptr_t(masks[0]));
+  task.out = at<void>(uintptr_t(masks[1]));
+  task.out_kind = int(masks[2]);
+  task.out_step = masks[3];
+  task.errors = at<uint8_t>(uintptr_t(masks[4]));
+  task.counts = at<int32_t>(uintptr_t(masks[5]));
+  task.rows = at<int32_t>(uintptr_t(masks[6]));
+  task.given_rows = at<const int32_t>(given_rows);
+  task.recipe = at<const int32_t>(recipe);
+  task.seed = seed;
+  task.sample_ids = at<const int64_t>(sample_ids);
+  task.image_ids = at<const int64_t>(image_ids);
+  task.bank = {at<const uint8_t>(uintptr_t(bank[0])),
+               at<const uint8_t>(uintptr_t(bank[1])),
+               at<const int32_t>(uintptr_t(bank[2])),
+               at<const int32_t>(uintptr_t(bank[3])),
+               at<const int32_t>(uintptr_t(bank[4])),
+               int32_t(bank[5]),
+               int32_t(bank[6]),
+               int32_t(bank[7])};
+  task.batch = batch;
+  task.depth = int(depth);
+  task.height = int(height);
+  task.width = int(width);
+  task.threads = qg::usable_threads(threads);
   int result;
   {
     py::gil_scoped_release released;
     result = chosen->corrupt(task);
   }
   check(result);
-}
-
-void morph(uintptr_t in, uintptr_t out, int first, int second, int radius, int64_t batch, int64_t depth, int64_t height, int64_t width,
-           int threads) {
-  qg::check_extent(batch, depth, height, width);
-  qg::check_pointer(in, batch, "in");
-  qg::check_pointer(out, batch, "out");
-  const core::Program program = qg::morph_program(first, second, radius);
-  run({reinterpret_cast<const uint8_t*>(in), reinterpret_cast<uint8_t*>(out), nullptr, reinterpret_cast<const int32_t*>(&program), true,
-       batch, int(depth), int(height), int(width), threads});
-}
-
-void corrupt(uintptr_t in, uintptr_t out, uintptr_t counts, uintptr_t programs, int64_t program_count, int64_t batch, int64_t depth,
-             int64_t height, int64_t width, int threads) {
-  qg::check_extent(batch, depth, height, width);
-  qg::check_pointer(in, batch, "in");
-  qg::check_pointer(out, batch, "out");
-  qg::check_pointer(programs, batch, "programs");
-  qg::require(program_count == 1 || program_count == batch, "programs must be one or one a mask");
-  const core::Program* const program = reinterpret_cast<const core::Program*>(programs);
-  if (batch)
-    for (int64_t i = 0; i < program_count; ++i) qg::check_program(program[i]);
-  run({reinterpret_cast<const uint8_t*>(in), reinterpret_cast<uint8_t*>(out), reinterpret_cast<int32_t*>(counts),
-       reinterpret_cast<const int32_t*>(programs), program_count == 1, batch, int(depth), int(height), int(width), threads});
 }
 
 void overlap(uintptr_t a, uintptr_t b, uintptr_t counts, int classes, int64_t batch, int64_t pixels, int threads) {
@@ -138,10 +174,6 @@ py::tuple philox(uint32_t block, uint32_t stream, uint64_t sample, uint64_t seed
 }  // namespace
 
 PYBIND11_MODULE(_C, m) {
-  m.attr("ERODE") = int(core::kErode);
-  m.attr("DILATE") = int(core::kDilate);
-  m.attr("MAX_STEPS") = core::kMaxSteps;
-  m.attr("STEP_WORDS") = 1 + core::kMaxArguments;
   m.attr("CUDA_NOTE") = QG_CUDA_NOTE;
   m.def("isa", [] { return chosen->name; });
   m.def("isas", usable);

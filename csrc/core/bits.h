@@ -27,6 +27,13 @@ struct Bits {
   QG_HD Word last_column() const { return ~Word(0) >> (columns() * bits_of<Word>() - extent.width); }
 };
 
+template <class Word>
+QG_HD void swap_planes(Bits<Word>& a, Bits<Word>& b) {
+  Word* const word = a.word;
+  a.word = b.word;
+  b.word = word;
+}
+
 // Stride of the word columns: whole cache lines on a CPU; odd on a GPU, so that a row's words lie in different banks of shared memory.
 template <class Word>
 QG_HD int column_stride(const Extent& extent) {

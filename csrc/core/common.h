@@ -8,15 +8,19 @@
 #error "compile with -DQG_NAMESPACE=<a name of this object's own>"
 #endif
 
+// QG_HD: small, in line everywhere. QG_ROW: a function of its own; internal, so that it too is this object's alone.
 #ifdef __CUDACC__
 #define QG_HD __host__ __device__ __forceinline__
+#define QG_ROW static __host__ __device__
 #else
 #define QG_HD inline __attribute__((always_inline))
+#define QG_ROW static __attribute__((noinline))
 #endif
 
 namespace QG_NAMESPACE {
 
 QG_HD int min_of(int a, int b) { return a < b ? a : b; }
+QG_HD int max_of(int a, int b) { return a > b ? a : b; }
 QG_HD int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
 template <class Word>

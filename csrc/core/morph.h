@@ -54,13 +54,6 @@ QG_HD void pass_lines(const Team& team, const Bits<Word>& in, const Bits<Word>& 
   });
 }
 
-template <class Word>
-QG_HD void swap_planes(Bits<Word>& a, Bits<Word>& b) {
-  Word* const word = a.word;
-  a.word = b.word;
-  b.word = word;
-}
-
 // Sets the bits beyond the width to `ones`.
 template <class Team, class Word>
 QG_HD void fill_padding(const Team& team, const Bits<Word>& bits, bool ones) {

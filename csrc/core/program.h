@@ -1,66 +1,155 @@
-// A sample's corruption as data: up to six primitive steps, each an operation and seven integer arguments, and what runs them on a mask's
-// bits. Drawing a recipe's rows yields such a program (opening is erode, dilate), so a family adds its steps here and nowhere else.
+// What runs a sample's program on its bits: one operation after the other, by the numbers of recipes/operations.py.
 #pragma once
+#include "donor.h"
+#include "edge.h"
+#include "fill.h"
 #include "morph.h"
+#include "parts.h"
+#include "recipe.h"
+#include "shape.h"
+#include "spots.h"
+#include "warp.h"
 
 namespace QG_NAMESPACE {
 
-constexpr int kMaxSteps = 6, kMaxArguments = 7;
-
-struct Step {
-  int32_t op;
-  int32_t argument[kMaxArguments];
-};
-struct Program {
-  Step step[kMaxSteps];
-};
-static_assert(sizeof(Program) == kMaxSteps * (1 + kMaxArguments) * sizeof(int32_t), "programs are int32 [6, 8] outside");
-
-// Sixteen numbers a family. Arguments behind each.
+// Sixteen numbers a pair of families.
 enum Op : int32_t {
-  kEnd = 0,
-  kErode = 16,   // radius
-  kDilate = 17,  // radius
+  kErode = 0,
+  kDilate = 1,
+  kOpening = 2,
+  kClosing = 3,
+  kJagged = 8,
+  kSmooth = 9,
+  kShift = 16,
+  kAffine = 17,
+  kGrid = 18,
+  kElastic = 19,
+  kHoles = 24,
+  kIslands = 25,
+  kHolesAndIslands = 26,
+  kRectDropout = 27,
+  kEllipse = 32,
+  kPolygon = 33,
+  kConvexHull = 34,
+  kBoundingBox = 35,
+  kCircularBlob = 36,
+  kGaussianBlob = 37,
+  kLargestOnly = 40,
+  kDropComponent = 41,
+  kInvert = 48,
+  kEmpty = 49,
+  kFull = 50,
+  kRandom = 51,
+  kNothing = 52,
+  kFromOther = 56,
+  kFromWeak = 57,
 };
 
-// What a program works on: the mask as it came in (only where it is needed), as it is now, and scratch.
-template <class Word>
-struct Canvas {
-  Bits<Word> truth, mask, spare;
-};
+QG_HD bool known_op(int32_t op) {
+  return (op >= kErode && op <= kClosing) || (op >= kJagged && op <= kSmooth) || (op >= kShift && op <= kElastic) ||
+         (op >= kHoles && op <= kRectDropout) || (op >= kEllipse && op <= kGaussianBlob) || (op >= kLargestOnly && op <= kDropComponent) ||
+         (op >= kInvert && op <= kNothing) || op == kFromOther || op == kFromWeak;
+}
 
-// The first step that cannot be run (an unknown operation, an argument out of range), -1 where there is none.
-QG_HD int wrong_step(const Program& program) {
-  for (int s = 0; s < kMaxSteps; ++s) {
-    const Step& step = program.step[s];
-    switch (step.op) {
-      case kEnd:
-        return -1;
-      case kErode:
-      case kDilate:
-        if (step.argument[0] < 0) return s;
-        break;
-      default:
-        return s;
-    }
+// int32 words of scratch that the operation wants on a mask of this size.
+QG_HD size_t arena_words(int32_t op, const Extent& extent) {
+  switch (op / 8) {
+    case kJagged / 8:
+      return edge_arena(extent);
+    case kShift / 8:
+      return warp_arena(extent);
+    case kHoles / 8:
+      return spots_arena(extent);
+    case kEllipse / 8:
+      return shape_arena(extent);
+    case kLargestOnly / 8:
+      return parts_arena(extent);
+    case kInvert / 8:
+      return fill_arena(extent);
+    default:
+      return 0;
   }
-  return -1;
 }
 
 template <class Team, class Word>
-QG_HD void run(const Team& team, const Program& program, Canvas<Word>& canvas) {
-  for (int s = 0; s < kMaxSteps; ++s) {
-    const Step& step = program.step[s];
-    switch (step.op) {
-      case kErode:
-        morph<true>(team, canvas.mask, canvas.spare, step.argument[0]);
-        break;
-      case kDilate:
-        morph<false>(team, canvas.mask, canvas.spare, step.argument[0]);
-        break;
-      default:
-        return;
-    }
+QG_ROW void morph_row(const Team& team, Canvas<Word>& canvas, int32_t op, int radius) {
+  if (op == kErode || op == kOpening) morph<true>(team, canvas.mask, canvas.spare[0], radius);
+  if (op != kErode) morph<false>(team, canvas.mask, canvas.spare[0], radius);
+  if (op == kClosing) morph<true>(team, canvas.mask, canvas.spare[0], radius);
+}
+
+// One row on the canvas: row[0] is the operation, its parameters follow.
+template <class Team, class Word>
+QG_HD void run_row(const Team& team, Canvas<Word>& canvas, const int32_t* row, const Draw& draw) {
+  const int32_t* const params = row + 1;
+  switch (row[0]) {
+    case kErode:
+    case kDilate:
+    case kOpening:
+    case kClosing:
+      return morph_row(team, canvas, row[0], params[0]);
+    case kJagged:
+      return jagged(team, canvas, params, draw);
+    case kSmooth:
+      return smooth(team, canvas, params, draw);
+    case kShift:
+      return shift(team, canvas, params, draw);
+    case kAffine:
+      return affine(team, canvas, params, draw);
+    case kGrid:
+      return grid(team, canvas, params, draw);
+    case kElastic:
+      return elastic(team, canvas, params, draw);
+    case kHoles:
+      return holes(team, canvas, params, draw);
+    case kIslands:
+      return islands(team, canvas, params, draw);
+    case kHolesAndIslands:
+      return holes_and_islands(team, canvas, params, draw);
+    case kRectDropout:
+      return rect_dropout(team, canvas, params, draw);
+    case kEllipse:
+      return ellipse(team, canvas, params, draw);
+    case kPolygon:
+      return polygon(team, canvas, params, draw);
+    case kConvexHull:
+      return convex_hull(team, canvas, params, draw);
+    case kBoundingBox:
+      return bounding_box(team, canvas, params, draw);
+    case kCircularBlob:
+      return circular_blob(team, canvas, params, draw);
+    case kGaussianBlob:
+      return gaussian_blob(team, canvas, params, draw);
+    case kLargestOnly:
+      return largest_only(team, canvas, params, draw);
+    case kDropComponent:
+      return drop_component(team, canvas, params, draw);
+    case kInvert:
+      return invert(team, canvas, params, draw);
+    case kEmpty:
+      return empty(team, canvas, params, draw);
+    case kFull:
+      return full(team, canvas, params, draw);
+    case kRandom:
+      return random(team, canvas, params, draw);
+    default:
+      return;
+  }
+}
+
+// The whole program of a sample; `image` is the number of its image in the bank, where there is one.
+template <class Team, class Word>
+QG_HD void run(const Team& team, Canvas<Word>& canvas, const Recipe& recipe, const Program& program, const Bank& bank, int64_t image,
+               uint64_t seed, uint64_t sample) {
+  for (int k = 0; k < kPositions; ++k) {
+    if (program.row[k] < 0) continue;
+    const int32_t* const row = recipe.row(program.row[k]);
+    if (row[0] == kFromOther)
+      cross_image(team, canvas, bank, image, program.donor);
+    else if (row[0] == kFromWeak)
+      weak(team, canvas, bank, image, program.donor);
+    else
+      run_row(team, canvas, row, Draw{seed, sample, uint32_t(16 * (k + 1))});
   }
 }
 

@@ -32,16 +32,27 @@ struct SerialTeam {
       for (int i = begin > end ? begin : end; i < inner; ++i) f(o, i, true, false);
     }
   }
+  // The total of f(o, i), int or int64_t as f has it.
   template <class F>
-  QG_HD int sum(int outer, int inner, F f) const {
-    int total = 0;
+  QG_HD auto sum(int outer, int inner, F f) const -> decltype(f(0, 0)) {
+    decltype(f(0, 0)) total = 0;
     for (int o = 0; o < outer; ++o)
       for (int i = 0; i < inner; ++i) total += f(o, i);
     return total;
   }
+  // One worker runs f while the others wait: for outlines and other rare work that goes from step to step.
+  template <class F>
+  QG_HD void one(F f) const {
+    f();
+  }
 };
 
 #else
+
+__device__ __forceinline__ void add_atomically(int* to, int value) { atomicAdd(to, value); }
+__device__ __forceinline__ void add_atomically(int64_t* to, int64_t value) {
+  atomicAdd(reinterpret_cast<unsigned long long*>(to), static_cast<unsigned long long>(value));
+}
 
 struct BlockTeam {
   template <class F>
@@ -60,18 +71,24 @@ struct BlockTeam {
   }
   // The total over all o < outer, i < inner, known to every thread. The order of the additions varies: integers only.
   template <class F>
-  __device__ __forceinline__ int sum(int outer, int inner, F f) const {
-    __shared__ int total;
+  __device__ __forceinline__ auto sum(int outer, int inner, F f) const -> decltype(f(0, 0)) {
+    using Number = decltype(f(0, 0));
+    __shared__ Number total;
     if (threadIdx.x == 0) total = 0;
     __syncthreads();
-    int mine = 0;
+    Number mine = 0;
     walk(outer, inner, [&](int o, int i) { mine += f(o, i); });
     for (int lanes = 16; lanes; lanes >>= 1) mine += __shfl_xor_sync(~0u, mine, lanes);
-    if (threadIdx.x % 32 == 0) atomicAdd(&total, mine);
+    if (threadIdx.x % 32 == 0) add_atomically(&total, mine);
     __syncthreads();
-    const int result = total;
+    const Number result = total;
     __syncthreads();  // nobody may reset the total before everybody has read it
     return result;
+  }
+  template <class F>
+  __device__ __forceinline__ void one(F f) const {
+    if (threadIdx.x == 0) f();
+    __syncthreads();
   }
 
  private:

@@ -1,45 +1,65 @@
-// Runs programs on masks: each mask is packed to bits once, works there, is counted and unpacked once. OpenMP spreads masks over threads.
-#include <omp.h>
-
+// Draws and runs programs on masks: each mask is packed to bits once, works there, is counted and unpacked once, straight to where it is
+// wanted.
 #include "../core/overlap.h"
 #include "../core/program.h"
-#include "api.h"
+#include "masks.h"
 
 QG_DECLARE_KERNELS(QG_NAMESPACE)
 
 namespace QG_NAMESPACE {
 namespace {
 
-void corrupt_one(const qg::CorruptTask& task, int64_t sample, uint64_t* memory) {
-  const SerialTeam team;
-  const Extent extent{task.depth, task.height, task.width};
-  Bits<uint64_t> plane{memory, extent, column_stride<uint64_t>(extent)};
-  Canvas<uint64_t> canvas{plane, plane, plane};
-  canvas.spare.word = memory + plane.words();
-  if (task.counts) canvas.truth.word = memory + 2 * size_t(plane.words());
-
-  const int lines = plane.lines();
-  const size_t pixels = size_t(lines) * task.width;
-  const uint8_t* const in = task.in + size_t(sample) * pixels;
-  const uint8_t* const next = sample + 1 < task.batch ? in + pixels : in;
-  for (int line = 0; line < lines; ++line) {
-    pack_line(in, canvas.mask, line);
-    // The next mask comes into L2 while this one is worked on: a large batch then waits for memory half as long.
-    for (int x = 0; x < task.width; x += 64) __builtin_prefetch(next + size_t(line) * task.width + x, 0, 2);
+// Bits to numbers of any kind: `one` is the kind's 1, and 0 is all zeros.
+template <class Number>
+void unpack_numbers(const Bits<uint64_t>& from, Number* to, Number one) {
+  const int width = from.extent.width;
+  for (int line = 0; line < from.lines(); ++line) {
+    Number* const here = to + size_t(line) * size_t(width);
+    for (int c = 0; c < from.columns(); ++c) {
+      const uint64_t word = from.column(c)[line];
+      const int count = min_of(64, width - 64 * c);
+      for (int x = 0; x < count; ++x) here[64 * c + x] = Number((word >> x & 1) * one);
+    }
   }
-  if (task.counts) memcpy(canvas.truth.word, canvas.mask.word, size_t(plane.words()) * sizeof(uint64_t));
+}
 
-  const Program* const programs = reinterpret_cast<const Program*>(task.programs);
-  run(team, programs[task.shared_program ? 0 : sample], canvas);
+void unpack_mask(const Bits<uint64_t>& from, void* to, int kind) {
+  switch (kind) {
+    case qg::kFloat32:
+      return unpack_numbers(from, static_cast<uint32_t*>(to), uint32_t(0x3F800000));
+    case qg::kFloat16:
+      return unpack_numbers(from, static_cast<uint16_t*>(to), uint16_t(0x3C00));
+    case qg::kBfloat16:
+      return unpack_numbers(from, static_cast<uint16_t*>(to), uint16_t(0x3F80));
+    default:
+      for (int line = 0; line < from.lines(); ++line) unpack_line(from, line, static_cast<uint8_t*>(to));
+  }
+}
 
-  uint8_t* const out = task.out + size_t(sample) * pixels;
-  for (int line = 0; line < lines; ++line) unpack_line(canvas.mask, line, out);
-  if (task.counts) {
-    const Counts counts = overlap(team, canvas.mask, canvas.truth);
-    int32_t* const to = task.counts + 3 * sample;
-    to[0] = counts.both;
-    to[1] = counts.a;
-    to[2] = counts.b;
+void corrupt_one(const qg::CorruptTask& task, const Bank& bank, int64_t sample, Canvas<uint64_t> canvas) {
+  const SerialTeam team;
+  const size_t pixels = size_t(canvas.mask.lines()) * size_t(task.width);
+  const uint8_t* const in = task.in + size_t(sample) * pixels;
+  pack_mask(in, sample + 1 < task.batch ? in + pixels : in, canvas.truth);
+  copy_plane(team, canvas.truth, canvas.mask);
+
+  const Recipe recipe{task.recipe};
+  const uint64_t id = uint64_t(task.sample_ids[sample]);
+  Program program =
+      task.given_rows ? given_program(task.given_rows + kPositions * sample, task.seed, id) : draw_program(recipe, task.seed, id);
+  for (int k = 0; k < kPositions; ++k) task.rows[kPositions * sample + k] = program.row[k];
+  run(team, canvas, recipe, program, bank, task.image_ids ? task.image_ids[sample] : 0, task.seed, id);
+
+  unpack_mask(canvas.mask, static_cast<uint8_t*>(task.out) + sample * task.out_step, task.out_kind);
+  const Counts counts = overlap(team, canvas.mask, canvas.truth);
+  int32_t* const to = task.counts + 3 * sample;
+  to[0] = counts.both;
+  to[1] = counts.a;
+  to[2] = counts.b;
+  if (task.errors) {
+    const Bits<uint64_t> mask = canvas.mask, truth = canvas.truth, changed = canvas.spare[0];
+    team.for_each(mask.columns(), mask.lines(), [=](int c, int i) { changed.column(c)[i] = mask.column(c)[i] ^ truth.column(c)[i]; });
+    for (int line = 0; line < mask.lines(); ++line) unpack_line(changed, line, task.errors + size_t(sample) * pixels);
   }
 }
 
@@ -47,26 +67,20 @@ void corrupt_one(const qg::CorruptTask& task, int64_t sample, uint64_t* memory) 
 
 int corrupt(const qg::CorruptTask& task) {
   const Extent extent{task.depth, task.height, task.width};
+  const Recipe recipe{task.recipe};
   const Bits<uint64_t> plane{nullptr, extent, column_stride<uint64_t>(extent)};
-  const size_t bytes = size_t(plane.words()) * sizeof(uint64_t) * (task.counts ? 3 : 2);
-  const int threads = task.batch < task.threads ? int(task.batch) : task.threads;
-  if (threads <= 1) {
-    uint64_t* const memory = static_cast<uint64_t*>(qg::scratch(bytes));
-    if (!memory) return 1;
-    for (int64_t sample = 0; sample < task.batch; ++sample) corrupt_one(task, sample, memory);
-    return 0;
+  const size_t planes = size_t(plane.words()) * kPlanes * sizeof(uint64_t);
+  size_t arena = 0;
+  for (int r = 0; r < recipe.row_count(); ++r) {
+    const size_t wanted = arena_words(recipe.row(r)[0], extent);
+    arena = wanted > arena ? wanted : arena;
   }
-  const int64_t chunk = task.batch / (8 * threads) + 1;
-  int failed = 0;
-#pragma omp parallel num_threads(threads) reduction(| : failed)
-  {
-    uint64_t* const memory = static_cast<uint64_t*>(qg::scratch(bytes));
-    failed = memory ? 0 : 1;
-#pragma omp for schedule(dynamic, chunk)
-    for (int64_t sample = 0; sample < task.batch; ++sample)
-      if (memory) corrupt_one(task, sample, memory);
-  }
-  return failed;
+  const Bank bank{task.bank.truth, task.bank.weak,   task.bank.order,     task.bank.rank,
+                  task.bank.low,   task.bank.donors, task.bank.snapshots, task.bank.images};
+  return for_masks(task.batch, task.threads, planes + arena * sizeof(int32_t), [&](int64_t sample, void* memory) {
+    int32_t* const behind = reinterpret_cast<int32_t*>(static_cast<char*>(memory) + planes);
+    corrupt_one(task, bank, sample, canvas_on(static_cast<uint64_t*>(memory), extent, behind));
+  });
 }
 
 }  // namespace QG_NAMESPACE

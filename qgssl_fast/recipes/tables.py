@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 
@@ -46,3 +47,21 @@ class Tables:
     cross_image: int
     weak: int
     p_weak: int
+
+    @cached_property
+    def flat(self) -> np.ndarray:
+        """int32 words, all of this in one piece, as ``csrc/core/recipe.h`` reads it."""
+        header = np.zeros(6 + 2 * len(CATEGORIES), np.int64)
+        pieces: list[np.ndarray] = [self.rows.reshape(-1)]
+        header[:6] = len(self.rows), len(header), self.cross_image, self.weak, self.p_weak & 0xFFFFFFFF, self.p_weak >> 32
+        choices = {0: self.categories, **self.groups, CHAINED: Choice(self.chained, np.zeros(0, np.uint32))}
+        for number in range(len(CATEGORIES)):
+            choice = choices.get(number)
+            header[7 + 2 * number] = len(header) + sum(map(len, pieces))
+            if choice is None:
+                continue
+            header[6 + 2 * number] = len(choice.values)
+            padded = np.zeros(max(len(choice.values) - 1, 0), np.uint32)
+            padded[: len(choice.below)] = choice.below
+            pieces += [choice.values, padded.view(np.int32)]
+        return np.concatenate([header.astype(np.uint32).view(np.int32), *pieces]).astype(np.int32)

@@ -5,29 +5,29 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ...recipes.operations import OPERATIONS
 from . import cpu, cuda_scratch, gpu
 
-# Numbers of core/program.h; a test compares them with the built module's.
-_NONE, _ERODE, _DILATE = 0, 16, 17
+_CODES = {name: OPERATIONS[name].code for name in ("erode", "dilate", "opening", "closing")}
 
 
 def erode(masks: Tensor, radius: int) -> Tensor:
-    return _run(masks, _ERODE, _NONE, radius)
+    return _run(masks, _CODES["erode"], radius)
 
 
 def dilate(masks: Tensor, radius: int) -> Tensor:
-    return _run(masks, _DILATE, _NONE, radius)
+    return _run(masks, _CODES["dilate"], radius)
 
 
 def opening(masks: Tensor, radius: int) -> Tensor:
-    return _run(masks, _ERODE, _DILATE, radius)
+    return _run(masks, _CODES["opening"], radius)
 
 
 def closing(masks: Tensor, radius: int) -> Tensor:
-    return _run(masks, _DILATE, _ERODE, radius)
+    return _run(masks, _CODES["closing"], radius)
 
 
-def _run(masks: Tensor, first: int, second: int, radius: int) -> Tensor:
+def _run(masks: Tensor, op: int, radius: int) -> Tensor:
     masks = masks.contiguous()
     out = torch.empty_like(masks)
     shape = masks.shape
@@ -38,10 +38,10 @@ def _run(masks: Tensor, first: int, second: int, radius: int) -> Tensor:
             scratch = cuda_scratch(masks.device, batch, depth, height, width, planes=2)
             stream = torch.cuda.current_stream().cuda_stream
             gpu().morph(
-                *(masks.data_ptr(), out.data_ptr(), first, second, radius, batch, depth, height, width),
+                *(masks.data_ptr(), out.data_ptr(), op, radius, batch, depth, height, width),
                 *(scratch.data_ptr(), scratch.numel(), stream),
             )
         return out
     threads = torch.get_num_threads()
-    cpu().morph(masks.data_ptr(), out.data_ptr(), first, second, radius, batch, depth, height, width, threads)
+    cpu().morph(masks.data_ptr(), out.data_ptr(), op, radius, batch, depth, height, width, threads)
     return out

@@ -1,0 +1,40 @@
+// What a program works on. `truth` is the mask as it came in and is never written; `mask` is what it is now, and where a row's result
+// must lie; rows may use the spares and the arena as they like, and swap planes. Bits beyond the width are 0 before and after each row.
+#pragma once
+#include "bits.h"
+
+namespace QG_NAMESPACE {
+
+constexpr int kSpares = 3, kPlanes = 2 + kSpares;
+
+template <class Word>
+struct Canvas {
+  Bits<Word> truth, mask, spare[kSpares];
+  int32_t* arena;  // 8-byte aligned, as many words as the row's family wants
+};
+
+// A canvas on `memory`: kPlanes planes of words, one after the other.
+template <class Word>
+QG_HD Canvas<Word> canvas_on(Word* memory, const Extent& extent, int32_t* arena) {
+  Bits<Word> plane{memory, extent, column_stride<Word>(extent)};
+  const size_t words = size_t(plane.words());
+  Canvas<Word> canvas{plane, plane, {plane, plane, plane}, arena};
+  canvas.mask.word = memory + words;
+  for (int k = 0; k < kSpares; ++k) canvas.spare[k].word = memory + (2 + k) * words;
+  return canvas;
+}
+
+template <class Team, class Word>
+QG_HD void copy_plane(const Team& team, const Bits<Word>& from, const Bits<Word>& to) {
+  team.for_each(from.columns(), from.lines(), [=](int c, int i) { to.column(c)[i] = from.column(c)[i]; });
+}
+
+// All bits of the image.
+template <class Team, class Word>
+QG_HD void fill_plane(const Team& team, const Bits<Word>& bits, bool ones) {
+  const Word whole = Word(0) - Word(ones), last = Word(whole & bits.last_column());
+  const int columns = bits.columns();
+  team.for_each(columns, bits.lines(), [=](int c, int i) { bits.column(c)[i] = c + 1 < columns ? whole : last; });
+}
+
+}  // namespace QG_NAMESPACE

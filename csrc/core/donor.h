@@ -1,0 +1,36 @@
+// Masks out of the bank: another image's, or a weak model's of the same image.
+#pragma once
+#include "canvas.h"
+#include "draw.h"
+
+namespace QG_NAMESPACE {
+
+// Of N images; lines padded to 64 pixels, pixel x in bit x % 8 of byte x / 8. Null where there is no bank.
+struct Bank {
+  const uint8_t *truth, *weak;        // [N, lines, 8 ceil(W / 64)], [snapshots, N, lines, 8 ceil(W / 64)]
+  const int32_t *order, *rank, *low;  // [N], see the reference
+  int32_t donors, snapshots, images;
+};
+
+template <class Team, class Word>
+QG_HD void take_from_bank(const Team& team, const uint8_t* masks, int64_t number, const Bits<Word>& to) {
+  const int a_row = ceil_div(to.extent.width, 64) * (8 / int(sizeof(Word)));
+  const Word* const from = reinterpret_cast<const Word*>(masks) + size_t(number) * size_t(to.lines()) * size_t(a_row);
+  team.for_each(to.columns(), to.lines(), [=](int c, int i) { to.column(c)[i] = from[size_t(i) * size_t(a_row) + c]; });
+}
+
+// `word` is the donor word of the program, `image` the number of the mask's image in the bank.
+template <class Team, class Word>
+QG_HD void cross_image(const Team& team, Canvas<Word>& canvas, const Bank& bank, int64_t image, uint32_t word) {
+  const int rank = bank.rank[image];
+  int donor = bank.low[rank] + int(below(word, bank.donors));
+  donor += donor >= rank && bank.donors > 0;
+  take_from_bank(team, bank.truth, bank.order[donor], canvas.mask);
+}
+
+template <class Team, class Word>
+QG_HD void weak(const Team& team, Canvas<Word>& canvas, const Bank& bank, int64_t image, uint32_t word) {
+  take_from_bank(team, bank.weak, below(word, bank.snapshots) * bank.images + image, canvas.mask);
+}
+
+}  // namespace QG_NAMESPACE

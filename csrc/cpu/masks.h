@@ -1,0 +1,42 @@
+// What drivers share that take masks one by one: bytes to bits and back, and OpenMP over masks.
+#pragma once
+#include <omp.h>
+
+#include "../core/canvas.h"
+#include "api.h"
+
+namespace QG_NAMESPACE {
+
+// Calls f(sample, memory) for each sample, `memory` of `bytes` bytes being its thread's own. 1 where there is no memory.
+template <class F>
+static int for_masks(int64_t batch, int wanted_threads, size_t bytes, F f) {
+  const int threads = batch < wanted_threads ? int(batch) : wanted_threads;
+  if (threads <= 1) {
+    void* const memory = qg::scratch(bytes);
+    if (!memory) return 1;
+    for (int64_t sample = 0; sample < batch; ++sample) f(sample, memory);
+    return 0;
+  }
+  const int64_t chunk = batch / (8 * threads) + 1;
+  int failed = 0;
+#pragma omp parallel num_threads(threads) reduction(| : failed)
+  {
+    void* const memory = qg::scratch(bytes);
+    failed = memory ? 0 : 1;
+#pragma omp for schedule(dynamic, chunk)
+    for (int64_t sample = 0; sample < batch; ++sample)
+      if (memory) f(sample, memory);
+  }
+  return failed;
+}
+
+// The next mask comes into L2 while this one is worked on: a large batch then waits for memory half as long.
+QG_HD void pack_mask(const uint8_t* from, const uint8_t* next, const Bits<uint64_t>& to) {
+  const int lines = to.lines(), width = to.extent.width;
+  for (int line = 0; line < lines; ++line) {
+    pack_line(from, to, line);
+    for (int x = 0; x < width; x += 64) __builtin_prefetch(next + size_t(line) * size_t(width) + x, 0, 2);
+  }
+}
+
+}  // namespace QG_NAMESPACE
