@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import platform
-from pathlib import Path
-
 import pytest
 import torch
+from machine import describe
 
 from qgssl_fast import backend
 
 
-def processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
-
-
 def pytest_benchmark_update_machine_info(config, machine_info):
-    machine_info["processor"] = processor()
-    machine_info["torch"] = torch.__version__
+    machine_info |= describe()
     machine_info["backends"] = [
         f"{row.backend} on {row.device}: {row.detail or row.reason}" for row in backend.describe()
     ]
-    if torch.cuda.is_available():
-        machine_info["gpu"] = torch.cuda.get_device_name()
 
 
 @pytest.fixture(autouse=True)

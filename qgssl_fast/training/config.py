@@ -80,6 +80,8 @@ class QualityConfig:
     """Samples per step."""
     lr: float = 3e-4
     """Learning rate (AdamW, cosine to zero)."""
+    warmup: int = 0
+    """Steps over which the learning rate rises from zero before."""
     weight_decay: float = 5e-4
     """Weight decay (AdamW)."""
     clip: float = 1.0

@@ -28,6 +28,7 @@ class Stage(ABC):
     optimizer: torch.optim.Optimizer
     lr: float
     min_lr: float = 0.0
+    warmup: int = 0
     constant_lr: bool = False
     clip: float | None = None
     epochs: int
@@ -64,7 +65,9 @@ class Stage(ABC):
         return {"model": self.model}
 
     def learning_rate(self, step: int) -> float:
-        return self.lr if self.constant_lr else cosine(step, self.epochs * self.steps_per_epoch, self.lr, self.min_lr)
+        if self.constant_lr:
+            return self.lr
+        return cosine(step, self.epochs * self.steps_per_epoch, self.lr, self.min_lr, self.warmup)
 
 
 @dataclass

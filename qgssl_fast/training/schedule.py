@@ -15,9 +15,14 @@ def stable_seed(*parts: object) -> int:
     return int.from_bytes(digest, "little") >> 1
 
 
-def cosine(step: int, steps: int, lr: float, minimum: float = 0.0) -> float:
-    """Learning rate at `step` of `steps`: from `lr` down to `minimum` along half a cosine."""
-    return minimum + (lr - minimum) * 0.5 * (1 + math.cos(math.pi * step / max(1, steps)))
+def cosine(step: int, steps: int, lr: float, minimum: float = 0.0, warmup: int = 0) -> float:
+    """Learning rate at `step` of `steps`: from `lr` down to `minimum` along half a cosine.
+
+    Times (step + 1) / warmup during the first `warmup` steps: Adam's first steps are as large as any, whatever the
+    gradient, and can throw a network to where it predicts a constant for a long time.
+    """
+    rate = minimum + (lr - minimum) * 0.5 * (1 + math.cos(math.pi * step / max(1, steps)))
+    return rate * min(1.0, (step + 1) / max(1, warmup))
 
 
 def ramp(epoch: float, start: float, length: float, maximum: float) -> float:

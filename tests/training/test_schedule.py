@@ -20,6 +20,13 @@ def test_cosine_ends():
     assert cosine(100, 100, 1e-4, 1e-6) == pytest.approx(1e-6)
 
 
+def test_warmup_rises_to_the_cosine():
+    rates = [cosine(step, 100, 1e-3, 0, warmup=10) for step in range(100)]
+    assert rates[0] == pytest.approx(1e-4)
+    assert rates[4] == pytest.approx(cosine(4, 100, 1e-3) / 2)
+    assert rates[9:] == [cosine(step, 100, 1e-3) for step in range(9, 100)]
+
+
 def test_seeds_differ_and_stay():
     assert stable_seed(0, "weak") != stable_seed(0, "quality") != stable_seed(1, "quality")
     assert stable_seed(0, "weak") == stable_seed(0, "weak") < 2**63

@@ -94,6 +94,7 @@ class QualityStage(Stage):
         self.seed = stable_seed(seed, self.name)
         self.optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
         self.lr, self.clip, self.epochs, self.patience = config.lr, config.clip, config.epochs, config.patience
+        self.warmup = config.warmup
         self.steps_per_epoch = -(-len(train) * config.corruptions_per_image // config.batch)
         self.order = Order(len(train), stable_seed(seed, self.name, "order"))
         self.corruptor = Corruptor(recipe, bank, self.seed)
