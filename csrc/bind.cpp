@@ -3,7 +3,6 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
-#include <array>
 #include <new>
 #include <vector>
 
@@ -80,18 +79,9 @@ void check(int result) {
   if (result != 0) throw std::bad_alloc();
 }
 
-template <class T>
-T* at(uintptr_t pointer) {
-  return reinterpret_cast<T*>(pointer);
-}
-
-void morph(uintptr_t in, uintptr_t out, int op, int radius, int64_t batch, int64_t depth, int64_t height, int64_t width, int threads) {
-  qg::check_extent(batch, depth, height, width);
-  qg::check_pointer(in, batch, "in");
-  qg::check_pointer(out, batch, "out");
-  qg::check_morph(op, radius);
-  const qg::MorphTask task{at<const uint8_t>(in),      at<uint8_t>(out), op, radius, batch, int(depth), int(height), int(width),
-                           qg::usable_threads(threads)};
+void morph(uintptr_t in, uintptr_t out, int op, int radius, qg::Size size, int threads) {
+  qg::MorphTask task = qg::morph_task(in, out, op, radius, size);
+  task.threads = qg::usable_threads(threads);
   int result;
   {
     py::gil_scoped_release released;
@@ -100,46 +90,10 @@ void morph(uintptr_t in, uintptr_t out, int op, int radius, int64_t batch, int64
   check(result);
 }
 
-struct Size {
-  int64_t batch, depth, height, width;
-};
-
-// masks: in, out, its kind, bytes from one mask to the next, errors, counts, rows. bank: truth, weak, order, rank, low, donors, snapshots,
-// images. Zero for what is not there.
-void corrupt(std::array<int64_t, 7> masks, std::array<int64_t, 4> size, uintptr_t recipe, int64_t recipe_words, uint64_t seed,
-             uintptr_t sample_ids, uintptr_t image_ids, uintptr_t given_rows, std::array<int64_t, 8> bank, int threads) {
-  const auto [batch, depth, height, width] = size;
-  qg::check_extent(batch, depth, height, width);
-  const char* const names[] = {"in", "out", "", "", "", "counts", "rows"};
-  for (int k : {0, 1, 5, 6}) qg::check_pointer(uintptr_t(masks[size_t(k)]), batch, names[k]);
-  qg::check_pointer(sample_ids, batch, "sample_ids");
-  qg::check_recipe(at<const int32_t>(recipe), recipe_words);
-  qg::require(masks[2] >= qg::kUint8 && masks[2] <= qg::kBfloat16, "the kind of out must be 0..3");
-  qg::CorruptTask task{};
-  task.in = at<const uint8_t>(uintptr_t(masks[0]));
-  task.out = at<void>(uintptr_t(masks[1]));
-  task.out_kind = int(masks[2]);
-  task.out_step = masks[3];
-  task.errors = at<uint8_t>(uintptr_t(masks[4]));
-  task.counts = at<int32_t>(uintptr_t(masks[5]));
-  task.rows = at<int32_t>(uintptr_t(masks[6]));
-  task.given_rows = at<const int32_t>(given_rows);
-  task.recipe = at<const int32_t>(recipe);
-  task.seed = seed;
-  task.sample_ids = at<const int64_t>(sample_ids);
-  task.image_ids = at<const int64_t>(image_ids);
-  task.bank = {at<const uint8_t>(uintptr_t(bank[0])),
-               at<const uint8_t>(uintptr_t(bank[1])),
-               at<const int32_t>(uintptr_t(bank[2])),
-               at<const int32_t>(uintptr_t(bank[3])),
-               at<const int32_t>(uintptr_t(bank[4])),
-               int32_t(bank[5]),
-               int32_t(bank[6]),
-               int32_t(bank[7])};
-  task.batch = batch;
-  task.depth = int(depth);
-  task.height = int(height);
-  task.width = int(width);
+void corrupt(qg::Masks masks, qg::Size size, uintptr_t recipe, int64_t recipe_words, qg::Chance chance, qg::BankNumbers bank, int threads) {
+  qg::check_recipe(qg::at<const int32_t>(recipe), recipe_words);
+  qg::CorruptTask task = qg::corrupt_task(masks, size, chance, bank);
+  task.recipe = qg::at<const int32_t>(recipe);
   task.threads = qg::usable_threads(threads);
   int result;
   {
@@ -150,14 +104,8 @@ void corrupt(std::array<int64_t, 7> masks, std::array<int64_t, 4> size, uintptr_
 }
 
 void overlap(uintptr_t a, uintptr_t b, uintptr_t counts, int classes, int64_t batch, int64_t pixels, int threads) {
-  qg::check_pointer(a, batch, "a");
-  qg::check_pointer(b, batch, "b");
-  qg::check_pointer(counts, batch, "counts");
-  qg::require(classes >= 2 && classes <= 256, "classes must be in 2..256");
-  qg::require(batch >= 0 && pixels >= 1 && pixels <= INT32_MAX, "a mask must have 1 to 2^31 - 1 pixels");
-  const qg::OverlapTask task{
-      reinterpret_cast<const uint8_t*>(a), reinterpret_cast<const uint8_t*>(b), reinterpret_cast<int32_t*>(counts), classes, batch, pixels,
-      qg::usable_threads(threads)};
+  qg::OverlapTask task = qg::overlap_task(a, b, counts, classes, batch, pixels);
+  task.threads = qg::usable_threads(threads);
   int result;
   {
     py::gil_scoped_release released;

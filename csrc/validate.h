@@ -1,19 +1,33 @@
-// Checks that stand between Python and raw pointers.
+// Checks that stand between Python and raw pointers, and the tasks made of what Python gives.
 #pragma once
 #include <stdint.h>
 
+#include <array>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 
 #include "core/program.h"
+#include "task.h"
 
 namespace qg {
+
+using Size = std::array<int64_t, 4>;   // batch, depth, height, width
+using Masks = std::array<int64_t, 7>;  // in, out, its kind, bytes from one mask of out to the next, errors, counts, rows
+using Chance = std::tuple<uint64_t, uintptr_t, uintptr_t, uintptr_t>;  // seed, sample ids, image ids, given rows
+using BankNumbers = std::array<int64_t, 8>;  // truth, weak, order, rank, low, donors, snapshots, images; zeros where there is none
+
+template <class T, class Number>
+T* at(Number pointer) {
+  return reinterpret_cast<T*>(uintptr_t(pointer));
+}
 
 inline void require(bool holds, const std::string& wanted) {
   if (!holds) throw std::invalid_argument(wanted);
 }
 
-inline void check_extent(int64_t batch, int64_t depth, int64_t height, int64_t width) {
+inline void check_size(const Size& size) {
+  const auto [batch, depth, height, width] = size;
   require(batch >= 0 && depth >= 1 && height >= 1 && width >= 1, "sides of a mask must be >= 1");
   const int64_t most = INT32_MAX - 64;
   require(width <= most && depth <= most / height && depth * height <= most / (width / 32 + 1), "a mask must have fewer than 2^31 words");
@@ -23,9 +37,13 @@ inline void check_pointer(uintptr_t pointer, int64_t batch, const char* name) {
   require(pointer != 0 || batch == 0, std::string(name) + " must not be null");
 }
 
-inline void check_morph(int op, int radius) {
+inline MorphTask morph_task(uintptr_t in, uintptr_t out, int op, int radius, const Size& size) {
+  check_size(size);
+  check_pointer(in, size[0], "in");
+  check_pointer(out, size[0], "out");
   require(op >= QG_NAMESPACE::kErode && op <= QG_NAMESPACE::kClosing, "op must be 0..3, got " + std::to_string(op));
   require(radius >= 0, "radius must be >= 0, got " + std::to_string(radius));
+  return {at<const uint8_t>(in), at<uint8_t>(out), op, radius, size[0], int(size[1]), int(size[2]), int(size[3]), 1};
 }
 
 // A recipe's table of `words` words: everything that it points to lies within it.
@@ -51,6 +69,47 @@ inline void check_recipe(const int32_t* table, int64_t words) {
       require(table[6 + 2 * value] >= (value == QG_NAMESPACE::kChained ? QG_NAMESPACE::kPositions : 1), "a category has no row to draw");
     }
   }
+}
+
+// All but the recipe's table, which may lie on a device.
+inline CorruptTask corrupt_task(const Masks& masks, const Size& size, const Chance& chance, const BankNumbers& bank) {
+  check_size(size);
+  const auto [in, out, kind, step, errors, counts, rows] = masks;
+  const auto [seed, sample_ids, image_ids, given_rows] = chance;
+  check_pointer(uintptr_t(in), size[0], "in");
+  check_pointer(uintptr_t(out), size[0], "out");
+  check_pointer(uintptr_t(counts), size[0], "counts");
+  check_pointer(uintptr_t(rows), size[0], "rows");
+  check_pointer(sample_ids, size[0], "sample_ids");
+  require(kind >= kUint8 && kind <= kBfloat16, "the kind of out must be 0..3");
+  CorruptTask task{};
+  task.in = at<const uint8_t>(in);
+  task.out = at<void>(out);
+  task.out_kind = int(kind);
+  task.out_step = step;
+  task.errors = at<uint8_t>(errors);
+  task.counts = at<int32_t>(counts);
+  task.rows = at<int32_t>(rows);
+  task.given_rows = at<const int32_t>(given_rows);
+  task.seed = seed;
+  task.sample_ids = at<const int64_t>(sample_ids);
+  task.image_ids = at<const int64_t>(image_ids);
+  task.bank = {at<const uint8_t>(bank[0]), at<const uint8_t>(bank[1]), at<const int32_t>(bank[2]), at<const int32_t>(bank[3]),
+               at<const int32_t>(bank[4]), int32_t(bank[5]),           int32_t(bank[6]),           int32_t(bank[7])};
+  task.batch = size[0];
+  task.depth = int(size[1]);
+  task.height = int(size[2]);
+  task.width = int(size[3]);
+  return task;
+}
+
+inline OverlapTask overlap_task(uintptr_t a, uintptr_t b, uintptr_t counts, int classes, int64_t batch, int64_t pixels) {
+  check_pointer(a, batch, "a");
+  check_pointer(b, batch, "b");
+  check_pointer(counts, batch, "counts");
+  require(classes >= 2 && classes <= 256, "classes must be in 2..256");
+  require(batch >= 0 && pixels >= 1 && pixels <= INT32_MAX, "a mask must have 1 to 2^31 - 1 pixels");
+  return {at<const uint8_t>(a), at<const uint8_t>(b), at<int32_t>(counts), classes, batch, pixels, 1};
 }
 
 }  // namespace qg

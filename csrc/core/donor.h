@@ -1,16 +1,10 @@
 // Masks out of the bank: another image's, or a weak model's of the same image.
 #pragma once
+#include "../task.h"
 #include "canvas.h"
 #include "draw.h"
 
 namespace QG_NAMESPACE {
-
-// Of N images; lines padded to 64 pixels, pixel x in bit x % 8 of byte x / 8. Null where there is no bank.
-struct Bank {
-  const uint8_t *truth, *weak;        // [N, lines, 8 ceil(W / 64)], [snapshots, N, lines, 8 ceil(W / 64)]
-  const int32_t *order, *rank, *low;  // [N], see the reference
-  int32_t donors, snapshots, images;
-};
 
 template <class Team, class Word>
 QG_HD void take_from_bank(const Team& team, const uint8_t* masks, int64_t number, const Bits<Word>& to) {
@@ -21,7 +15,7 @@ QG_HD void take_from_bank(const Team& team, const uint8_t* masks, int64_t number
 
 // `word` is the donor word of the program, `image` the number of the mask's image in the bank.
 template <class Team, class Word>
-QG_HD void cross_image(const Team& team, Canvas<Word>& canvas, const Bank& bank, int64_t image, uint32_t word) {
+QG_HD void cross_image(const Team& team, Canvas<Word>& canvas, const qg::BankTables& bank, int64_t image, uint32_t word) {
   const int rank = bank.rank[image];
   int donor = bank.low[rank] + int(below(word, bank.donors));
   donor += donor >= rank && bank.donors > 0;
@@ -29,7 +23,7 @@ QG_HD void cross_image(const Team& team, Canvas<Word>& canvas, const Bank& bank,
 }
 
 template <class Team, class Word>
-QG_HD void weak(const Team& team, Canvas<Word>& canvas, const Bank& bank, int64_t image, uint32_t word) {
+QG_HD void weak(const Team& team, Canvas<Word>& canvas, const qg::BankTables& bank, int64_t image, uint32_t word) {
   take_from_bank(team, bank.weak, below(word, bank.snapshots) * bank.images + image, canvas.mask);
 }
 

@@ -71,6 +71,16 @@ QG_HD size_t arena_words(int32_t op, const Extent& extent) {
   }
 }
 
+// The most that any row of the recipe wants.
+QG_HD size_t recipe_arena(const Recipe& recipe, const Extent& extent) {
+  size_t most = 0;
+  for (int r = 0; r < recipe.row_count(); ++r) {
+    const size_t wanted = arena_words(recipe.row(r)[0], extent);
+    most = wanted > most ? wanted : most;
+  }
+  return most;
+}
+
 template <class Team, class Word>
 QG_ROW void morph_row(const Team& team, Canvas<Word>& canvas, int32_t op, int radius) {
   if (op == kErode || op == kOpening) morph<true>(team, canvas.mask, canvas.spare[0], radius);
@@ -139,8 +149,8 @@ QG_HD void run_row(const Team& team, Canvas<Word>& canvas, const int32_t* row, c
 
 // The whole program of a sample; `image` is the number of its image in the bank, where there is one.
 template <class Team, class Word>
-QG_HD void run(const Team& team, Canvas<Word>& canvas, const Recipe& recipe, const Program& program, const Bank& bank, int64_t image,
-               uint64_t seed, uint64_t sample) {
+QG_HD void run(const Team& team, Canvas<Word>& canvas, const Recipe& recipe, const Program& program, const qg::BankTables& bank,
+               int64_t image, uint64_t seed, uint64_t sample) {
   for (int k = 0; k < kPositions; ++k) {
     if (program.row[k] < 0) continue;
     const int32_t* const row = recipe.row(program.row[k]);

@@ -36,7 +36,7 @@ void unpack_mask(const Bits<uint64_t>& from, void* to, int kind) {
   }
 }
 
-void corrupt_one(const qg::CorruptTask& task, const Bank& bank, int64_t sample, Canvas<uint64_t> canvas) {
+void corrupt_one(const qg::CorruptTask& task, int64_t sample, Canvas<uint64_t> canvas) {
   const SerialTeam team;
   const size_t pixels = size_t(canvas.mask.lines()) * size_t(task.width);
   const uint8_t* const in = task.in + size_t(sample) * pixels;
@@ -45,10 +45,10 @@ void corrupt_one(const qg::CorruptTask& task, const Bank& bank, int64_t sample, 
 
   const Recipe recipe{task.recipe};
   const uint64_t id = uint64_t(task.sample_ids[sample]);
-  Program program =
+  const Program program =
       task.given_rows ? given_program(task.given_rows + kPositions * sample, task.seed, id) : draw_program(recipe, task.seed, id);
   for (int k = 0; k < kPositions; ++k) task.rows[kPositions * sample + k] = program.row[k];
-  run(team, canvas, recipe, program, bank, task.image_ids ? task.image_ids[sample] : 0, task.seed, id);
+  run(team, canvas, recipe, program, task.bank, task.image_ids ? task.image_ids[sample] : 0, task.seed, id);
 
   unpack_mask(canvas.mask, static_cast<uint8_t*>(task.out) + sample * task.out_step, task.out_kind);
   const Counts counts = overlap(team, canvas.mask, canvas.truth);
@@ -57,9 +57,8 @@ void corrupt_one(const qg::CorruptTask& task, const Bank& bank, int64_t sample, 
   to[1] = counts.a;
   to[2] = counts.b;
   if (task.errors) {
-    const Bits<uint64_t> mask = canvas.mask, truth = canvas.truth, changed = canvas.spare[0];
-    team.for_each(mask.columns(), mask.lines(), [=](int c, int i) { changed.column(c)[i] = mask.column(c)[i] ^ truth.column(c)[i]; });
-    for (int line = 0; line < mask.lines(); ++line) unpack_line(changed, line, task.errors + size_t(sample) * pixels);
+    changed(team, canvas);
+    for (int line = 0; line < canvas.mask.lines(); ++line) unpack_line(canvas.spare[0], line, task.errors + size_t(sample) * pixels);
   }
 }
 
@@ -67,19 +66,11 @@ void corrupt_one(const qg::CorruptTask& task, const Bank& bank, int64_t sample, 
 
 int corrupt(const qg::CorruptTask& task) {
   const Extent extent{task.depth, task.height, task.width};
-  const Recipe recipe{task.recipe};
   const Bits<uint64_t> plane{nullptr, extent, column_stride<uint64_t>(extent)};
-  const size_t planes = size_t(plane.words()) * kPlanes * sizeof(uint64_t);
-  size_t arena = 0;
-  for (int r = 0; r < recipe.row_count(); ++r) {
-    const size_t wanted = arena_words(recipe.row(r)[0], extent);
-    arena = wanted > arena ? wanted : arena;
-  }
-  const Bank bank{task.bank.truth, task.bank.weak,   task.bank.order,     task.bank.rank,
-                  task.bank.low,   task.bank.donors, task.bank.snapshots, task.bank.images};
-  return for_masks(task.batch, task.threads, planes + arena * sizeof(int32_t), [&](int64_t sample, void* memory) {
+  const size_t planes = size_t(plane.words()) * kPlanes * sizeof(uint64_t), arena = recipe_arena({task.recipe}, extent) * sizeof(int32_t);
+  return for_masks(task.batch, task.threads, planes + arena, [&](int64_t sample, void* memory) {
     int32_t* const behind = reinterpret_cast<int32_t*>(static_cast<char*>(memory) + planes);
-    corrupt_one(task, bank, sample, canvas_on(static_cast<uint64_t*>(memory), extent, behind));
+    corrupt_one(task, sample, canvas_on(static_cast<uint64_t*>(memory), extent, behind));
   });
 }
 

@@ -1,29 +1,24 @@
 // What the CUDA kernels take; pointers are to device memory. Each returns a cudaError_t as int.
 #pragma once
-#include <stdint.h>
-
-#include "../core/program.h"
+#include "../task.h"
 
 namespace qg {
 
-struct CudaCorruptTask {
-  const uint8_t* in;        // [batch, depth, height, width], nonzero = 1
-  uint8_t* out;             // the same shape, 0 or 1
-  int32_t* counts;          // [batch, 3]: pixels in both, in out, in in; null where not wanted
-  const int32_t* programs;  // [batch, 6, 8], see core/program.h; null: `shared` serves all
-  int32_t shared[QG_NAMESPACE::kMaxSteps * (1 + QG_NAMESPACE::kMaxArguments)];
-  int64_t batch;
-  int depth, height, width;
-  uint32_t* scratch;  // bit planes of masks too large for shared memory: as many words as corrupt_scratch_words says
-  int64_t scratch_words;
+// Bit planes and arenas of masks that shared memory cannot hold: as many words as the kernel's *_scratch says, 0 where it can.
+struct Scratch {
+  uint32_t* memory;
+  int64_t words;
 };
 
-// Words of scratch that `corrupt` wants for masks of this size on the current device; 0 where shared memory holds them.
-int corrupt_scratch_words(int64_t batch, int depth, int height, int width, int planes, int64_t* words);
-int corrupt(const CudaCorruptTask& task, void* stream);
+int morph_scratch(int64_t batch, int depth, int height, int width, int64_t* words);
+int morph(const MorphTask& task, const Scratch& scratch, void* stream);
 
-// a, b: [batch, pixels]; counts: int32 [batch, classes - 1, 3]. Two classes: nonzero = 1; more: labels.
-int overlap(const uint8_t* a, const uint8_t* b, int32_t* counts, int classes, int64_t batch, int64_t pixels, void* stream);
+// What a block of `corrupt` works on, in bytes; `recipe` lies in the host's memory.
+int64_t corrupt_bytes(int depth, int height, int width, const int32_t* recipe);
+int corrupt_scratch(int64_t batch, int64_t block_bytes, int64_t* words);
+int corrupt(const CorruptTask& task, int64_t block_bytes, const Scratch& scratch, void* stream);
+
+int overlap(const OverlapTask& task, void* stream);
 
 const char* error_name(int error);
 

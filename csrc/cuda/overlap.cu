@@ -57,14 +57,14 @@ __global__ void __launch_bounds__(kThreads)
 
 namespace qg {
 
-int overlap(const uint8_t* a, const uint8_t* b, int32_t* counts, int classes, int64_t batch, int64_t pixels, void* stream) {
+int overlap(const OverlapTask& task, void* stream) {
   using namespace QG_NAMESPACE;
-  if (batch == 0) return 0;
-  const unsigned blocks = unsigned(batch * (classes - 1));
-  if (classes == 2)
-    QG_LAUNCH(overlap_kernel<true>, blocks, kThreads, 0, stream, a, b, counts, classes, pixels);
+  if (task.batch == 0) return 0;
+  const unsigned blocks = unsigned(task.batch * (task.classes - 1));
+  if (task.classes == 2)
+    QG_LAUNCH(overlap_kernel<true>, blocks, kThreads, 0, stream, task.a, task.b, task.counts, task.classes, task.pixels);
   else
-    QG_LAUNCH(overlap_kernel<false>, blocks, kThreads, 0, stream, a, b, counts, classes, pixels);
+    QG_LAUNCH(overlap_kernel<false>, blocks, kThreads, 0, stream, task.a, task.b, task.counts, task.classes, task.pixels);
   return int(cudaGetLastError());
 }
 

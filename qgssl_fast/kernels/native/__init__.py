@@ -78,7 +78,7 @@ def describe(name: str) -> str:
     return f"ISA {cpu().isa()} of {', '.join(cpu().isas())}"
 
 
-def cuda_scratch(device: torch.device, batch: int, depth: int, height: int, width: int, planes: int) -> torch.Tensor:
-    """Bit planes in global memory for masks that shared memory cannot hold; empty where it can. int32 [words]."""
-    words = gpu().scratch_words(batch, depth, height, width, planes)
-    return torch.empty(words, dtype=torch.int32, device=device)
+def size_of(masks: torch.Tensor) -> tuple[int, int, int, int]:
+    """batch, depth (1 for images), height, width."""
+    shape = masks.shape
+    return shape[0], shape[1] if len(shape) == 4 else 1, shape[-2], shape[-1]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ...recipes.tables import Tables
-from . import cpu
+from . import cpu, size_of
 
 _NO_BANK = (0,) * 8
 
@@ -23,10 +23,8 @@ def corrupt(
     rows: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     masks = masks.contiguous()
-    shape = masks.shape
-    batch = shape[0]
-    size = (batch, shape[1] if len(shape) == 4 else 1, shape[-2], shape[-1])
-    out = torch.empty(shape, dtype=torch.uint8)
+    batch = masks.shape[0]
+    out = torch.empty(masks.shape, dtype=torch.uint8)
     overlap = torch.empty((batch, 1, 3), dtype=torch.int32)
     drawn = torch.empty((batch, 3), dtype=torch.int32)
     ids = sample_ids.to("cpu", torch.int64).contiguous()
@@ -36,9 +34,10 @@ def corrupt(
     step = out.stride(0) if batch else 0
     cpu().corrupt(
         (masks.data_ptr(), out.data_ptr(), 0, step, 0, overlap.data_ptr(), drawn.data_ptr()),
-        *(size, table.ctypes.data, len(table), seed),
-        *(ids.data_ptr(), 0 if images is None else images.data_ptr(), 0 if given is None else given.data_ptr()),
-        *(_NO_BANK if bank is None else _pointers(bank), torch.get_num_threads()),
+        *(size_of(masks), table.ctypes.data, len(table)),
+        (seed, ids.data_ptr(), 0 if images is None else images.data_ptr(), 0 if given is None else given.data_ptr()),
+        _NO_BANK if bank is None else _pointers(bank),
+        torch.get_num_threads(),
     )
     return out, overlap, drawn
 

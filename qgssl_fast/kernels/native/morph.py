@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ...recipes.operations import OPERATIONS
-from . import cpu, cuda_scratch, gpu
+from . import cpu, gpu, size_of
 
 _CODES = {name: OPERATIONS[name].code for name in ("erode", "dilate", "opening", "closing")}
 
@@ -30,18 +30,13 @@ def closing(masks: Tensor, radius: int) -> Tensor:
 def _run(masks: Tensor, op: int, radius: int) -> Tensor:
     masks = masks.contiguous()
     out = torch.empty_like(masks)
-    shape = masks.shape
-    batch, height, width = shape[0], shape[-2], shape[-1]
-    depth = shape[1] if len(shape) == 4 else 1
-    if masks.is_cuda:
-        with torch.cuda.device(masks.device):
-            scratch = cuda_scratch(masks.device, batch, depth, height, width, planes=2)
-            stream = torch.cuda.current_stream().cuda_stream
-            gpu().morph(
-                *(masks.data_ptr(), out.data_ptr(), op, radius, batch, depth, height, width),
-                *(scratch.data_ptr(), scratch.numel(), stream),
-            )
+    size = size_of(masks)
+    if not masks.is_cuda:
+        cpu().morph(masks.data_ptr(), out.data_ptr(), op, radius, size, torch.get_num_threads())
         return out
-    threads = torch.get_num_threads()
-    cpu().morph(masks.data_ptr(), out.data_ptr(), op, radius, batch, depth, height, width, threads)
+    with torch.cuda.device(masks.device):
+        # Bit planes in global memory for masks that shared memory cannot hold; empty where it can.
+        scratch = torch.empty(gpu().morph_scratch(size), dtype=torch.int32, device=masks.device)
+        where = (scratch.data_ptr(), scratch.numel(), torch.cuda.current_stream().cuda_stream)
+        gpu().morph(masks.data_ptr(), out.data_ptr(), op, radius, size, where)
     return out

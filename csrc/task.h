@@ -1,0 +1,54 @@
+// What the kernels of all devices take. Plain types only: whatever a header instantiates here would be shared between instruction sets.
+// Pointers are to memory of the device, `threads` is the CPU's alone.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+namespace qg {
+
+struct MorphTask {
+  const uint8_t* in;  // [batch, depth, height, width], nonzero = 1
+  uint8_t* out;       // the same shape, 0 or 1
+  int op, radius;     // erode, dilate, opening or closing, as core/program.h numbers them
+  int64_t batch;
+  int depth, height, width;
+  int threads;
+};
+
+// Masks of other images and of weak models: lines padded to 64 pixels, pixel x in bit x % 8 of byte x / 8. Null where there is no bank.
+struct BankTables {
+  const uint8_t *truth, *weak;        // [images, lines, 8 ceil(W / 64)], [snapshots, images, lines, 8 ceil(W / 64)]
+  const int32_t *order, *rank, *low;  // [images], as kernels/reference/bank.py has them
+  int32_t donors, snapshots, images;
+};
+
+enum OutKind { kUint8 = 0, kFloat32 = 1, kFloat16 = 2, kBfloat16 = 3 };
+
+struct CorruptTask {
+  const uint8_t* in;          // [batch, depth, height, width], nonzero = 1
+  void* out;                  // the same shape, 0 or 1 of kind `out_kind`; a mask's pixels lie together
+  int out_kind;               // OutKind
+  int64_t out_step;           // bytes from one mask of `out` to the next
+  uint8_t* errors;            // [batch, depth, height, width], 1 where out differs from in; null where not wanted
+  int32_t* counts;            // [batch, 3]: pixels in both, in out, in in
+  int32_t* rows;              // [batch, 3]: the rows that were run
+  const int32_t* given_rows;  // [batch, 3]: rows to run in place of drawn ones; null: draw
+  const int32_t* recipe;      // see core/recipe.h
+  uint64_t seed;
+  const int64_t* sample_ids;  // [batch]
+  const int64_t* image_ids;   // [batch]; null where no row wants the bank
+  BankTables bank;
+  int64_t batch;
+  int depth, height, width;
+  int threads;
+};
+
+struct OverlapTask {
+  const uint8_t *a, *b;  // [batch, pixels]
+  int32_t* counts;       // [batch, classes - 1, 3]: pixels in both, in a, in b
+  int classes;           // 2: nonzero = 1; more: labels below `classes`
+  int64_t batch, pixels;
+  int threads;
+};
+
+}  // namespace qg
