@@ -9,11 +9,10 @@ import numpy as np
 import safetensors
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor
 
 from .errors import InputError
-from .files import replacing
+from .files import write_tensors
 from .kernels.reference.bank import BankTables, neighbours, pack, unpack
 from .ops import _check
 from .ops.corrupt import Corruption, corrupt
@@ -80,9 +79,8 @@ class MaskBank:
 
     def save(self, path: str | Path) -> None:
         """A safetensors file, written whole or not at all."""
-        with replacing(path) as beside:
-            tensors = {"truth": self._truth.cpu().contiguous(), "weak": self._weak.cpu().contiguous()}
-            save_file(tensors, beside, {"kind": "qgssl_fast.MaskBank", "size": json.dumps(self.size)})
+        tensors = {"truth": self._truth.cpu().contiguous(), "weak": self._weak.cpu().contiguous()}
+        write_tensors(path, tensors, {"kind": "qgssl_fast.MaskBank", "size": json.dumps(self.size)})
 
     @classmethod
     def load(cls, path: str | Path) -> MaskBank:

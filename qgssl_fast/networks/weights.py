@@ -8,11 +8,10 @@ from typing import Any, Protocol
 
 import safetensors
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..files import replacing
+from ..files import write_tensors
 
 KEY = "qgssl_fast"
 VERSION = 1
@@ -41,9 +40,7 @@ def save_module(path: str | Path, module: Saved, extra: dict[str, Any] | None = 
     first = _first_names(state)
     tensors = {name: state[name].detach().cpu().contiguous() for name in dict.fromkeys(first.values())}
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as beside:
-        save_file(tensors, beside, metadata={KEY: text})
-    return path
+    return write_tensors(path, tensors, {KEY: text})
 
 
 def read_about(path: str | Path, kind: str) -> dict[str, Any]:

@@ -9,11 +9,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..files import replacing
+from ..files import write_tensors
 
 KIND = "qgssl_fast checkpoint"
 
@@ -26,8 +25,7 @@ def save(path: Path, modules: dict[str, nn.Module], optimizer: torch.optim.Optim
     tensors = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
     header = {"kind": KIND, "state": json.dumps(state), "hash": _digest(tensors)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as beside:
-        save_file(tensors, beside, metadata=header)
+    write_tensors(path, tensors, header)
 
 
 def load(path: Path, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer) -> dict[str, Any]:

@@ -2,13 +2,16 @@
 
 import csv
 import json
+import re
 import shutil
 
 import pytest
 import torch
 import yaml
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from qgssl_fast import files
 from qgssl_fast.cli.main import main
 
 
@@ -179,20 +182,17 @@ def test_unwritable_output(capsys, tmp_path, tiny_config):
 
 def test_full_disk(capsys, tmp_path, tiny_config, monkeypatch):
     """No space when the first weights are written: said in a line, no half file, and the run can go on."""
-    import errno
-
-    from qgssl_fast.training import checkpoint
-
-    out, real = tmp_path / "o", checkpoint.save_file
+    out, real = tmp_path / "o", files.save_file
 
     def full(tensors, path, metadata):
         path.write_bytes(b"half")
-        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr(checkpoint, "save_file", full)
-    assert "No space left on device" in fail(capsys, "--config", tiny_config, "--out", out, "--method", "SUP")
+    monkeypatch.setattr(files, "save_file", full)
+    told = fail(capsys, "--config", tiny_config, "--out", out, "--method", "SUP")
+    assert re.search(r"weak/best.safetensors: No space left on device\n$", told)
     assert not [p for p in out.rglob("*") if p.name.startswith(".") and p.name != ".lock"]
-    monkeypatch.setattr(checkpoint, "save_file", real)
+    monkeypatch.setattr(files, "save_file", real)
     assert main(["train", "--config", str(tiny_config), "--out", str(out), "--method", "SUP"]) == 0
 
 

@@ -1,0 +1,7 @@
+"""``python -m qgssl_fast`` is ``qgssl-fast``."""
+
+import sys
+
+from .cli.main import main
+
+sys.exit(main())
