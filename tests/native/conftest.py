@@ -1,4 +1,4 @@
-"""Builds C++ test libraries out of the sources that the package is built from."""
+"""Builds C++ test libraries out of the sources that the package is built from, and runs masks through them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,36 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import torch
 
 HERE = Path(__file__).parent
 CSRC = HERE.parents[1] / "csrc"
+POINTERS = ("in_", "out", "errors", "counts", "rows", "given_rows", "recipe", "sample_ids", "image_ids")
+BANK = ("truth", "weak", "order", "rank", "low")
+
+
+class BankTables(ctypes.Structure):
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in BANK),
+        *((name, ctypes.c_int32) for name in ("donors", "snapshots", "images")),
+    ]
+
+
+class CorruptTask(ctypes.Structure):
+    """csrc/task.h: CorruptTask, member by member."""
+
+    _fields_ = [
+        *(("in_", ctypes.c_void_p), ("out", ctypes.c_void_p), ("out_kind", ctypes.c_int), ("out_step", ctypes.c_int64)),
+        *((name, ctypes.c_void_p) for name in ("errors", "counts", "rows", "given_rows", "recipe")),
+        ("seed", ctypes.c_uint64),
+        *((name, ctypes.c_void_p) for name in ("sample_ids", "image_ids")),
+        *(("bank", BankTables), ("batch", ctypes.c_int64)),
+        *((name, ctypes.c_int) for name in ("depth", "height", "width", "threads")),
+    ]
 
 
 @pytest.fixture(scope="session")
@@ -32,13 +57,57 @@ def compiler() -> str:
 @pytest.fixture(scope="session")
 def library(compiler: str, csrc: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], ctypes.CDLL]:
     """library("shuffled") compiles tests/native/shuffled.cpp, with the undefined behaviour sanitizer, and loads it."""
+    built: dict[str, ctypes.CDLL] = {}
 
     def build(stem: str) -> ctypes.CDLL:
-        target = tmp_path_factory.mktemp("native") / f"{stem}.so"
-        flags = ["-std=c++17", "-O1", "-g", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror"]
-        checks = ["-fsanitize=undefined", "-fsanitize-undefined-trap-on-error"]
-        source = [str(HERE / f"{stem}.cpp"), "-I", str(HERE), "-DQG_NAMESPACE=qg_test"]
-        subprocess.run([compiler, *flags, *checks, *source, "-o", str(target)], check=True)
-        return ctypes.CDLL(str(target))
+        if stem not in built:
+            target = tmp_path_factory.mktemp("native") / f"{stem}.so"
+            flags = ["-std=c++17", "-O1", "-g", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror"]
+            checks = ["-fsanitize=undefined", "-fsanitize-undefined-trap-on-error"]
+            source = [str(HERE / f"{stem}.cpp"), "-I", str(HERE), "-DQG_NAMESPACE=qg_test"]
+            subprocess.run([compiler, *flags, *checks, *source, "-o", str(target)], check=True)
+            built[stem] = ctypes.CDLL(str(target))
+            assert built[stem].task_bytes() == ctypes.sizeof(CorruptTask)
+        return built[stem]
 
     return build
+
+
+@pytest.fixture(scope="session")
+def through() -> Callable[..., tuple[torch.Tensor, ...]]:
+    """through(call, masks, tables, seed, ids, bank, images, rows): `call` fills a CorruptTask; masks, overlap, rows,
+    errors come back. Bytes around the masks that change fail the test."""
+
+    def run(call, masks, tables, seed, ids, bank=None, images=None, rows=None):
+        masks, ids = masks.contiguous(), ids.contiguous()
+        guarded = [torch.full((masks.numel() + 64,), 77, dtype=torch.uint8) for _ in range(2)]
+        out, errors = (memory[32:-32].view(masks.shape) for memory in guarded)
+        counts, drawn = (torch.full((len(masks), 3), -7, dtype=torch.int32) for _ in range(2))
+        given = None if rows is None else rows.to(torch.int32).contiguous()
+        held = SimpleNamespace(
+            in_=masks,
+            out=out,
+            errors=errors,
+            counts=counts,
+            rows=drawn,
+            given_rows=given,
+            recipe=torch.from_numpy(tables.flat.copy()),
+            sample_ids=ids,
+            image_ids=images,
+        )
+        task = CorruptTask(out_kind=0, out_step=masks[0].numel(), seed=seed, batch=len(masks), threads=1)
+        for name in POINTERS:
+            setattr(task, name, None if getattr(held, name) is None else getattr(held, name).data_ptr())
+        size = masks.shape[1:]
+        task.depth, task.height, task.width = (1, *size) if len(size) == 2 else size
+        if bank is not None:
+            arrays = [np.ascontiguousarray(getattr(bank, name)) for name in BANK]
+            numbers = (bank.donors, len(bank.weak), len(bank.truth))
+            task.bank = BankTables(*(array.ctypes.data for array in arrays), *numbers)
+        call(task, held)
+        for memory in guarded:
+            assert bool((memory[:32] == 77).all())
+            assert bool((memory[-32:] == 77).all())
+        return out, counts[:, None], drawn, errors
+
+    return run

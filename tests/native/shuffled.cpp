@@ -29,47 +29,85 @@ struct ShuffledTeam {
     for_each(outer, inner, [&](int o, int i) { f(o, i, i >= reach, i + reach < inner); });
   }
   template <class F>
-  int sum(int outer, int inner, F f) const {
-    int total = 0;
+  auto sum(int outer, int inner, F f) const -> decltype(f(0, 0)) {
+    decltype(f(0, 0)) total = 0;
     for_each(outer, inner, [&](int o, int i) { total += f(o, i); });
     return total;
+  }
+  template <class F>
+  void one(F f) const {
+    f();
   }
 };
 
 template <class Word>
-void corrupt(const uint8_t* in, uint8_t* out, int32_t* counts, const Program& program, Extent extent, unsigned seed) {
-  const ShuffledTeam team{std::mt19937(seed)};
-  Bits<Word> plane{nullptr, extent, column_stride<Word>(extent)};
-  std::vector<Word> memory(3 * size_t(plane.words()), Word(0xA5A5A5A5A5A5A5A5u));  // what nobody has written is garbage
-  Canvas<Word> canvas{plane, plane, plane};
-  canvas.truth.word = memory.data();
-  canvas.mask.word = memory.data() + plane.words();
-  canvas.spare.word = memory.data() + 2 * plane.words();
+void read(const uint8_t* from, const Bits<Word>& to) {
   constexpr int kBits = bits_of<Word>();
-  for (int line = 0; line < plane.lines(); ++line)
-    for (int c = 0; c < plane.columns(); ++c) {
+  const int width = to.extent.width;
+  for (int line = 0; line < to.lines(); ++line)
+    for (int c = 0; c < to.columns(); ++c) {
       Word word = 0;
-      for (int x = c * kBits; x < std::min(extent.width, (c + 1) * kBits); ++x)
-        word |= Word(in[line * extent.width + x] != 0) << (x % kBits);
-      canvas.mask.column(c)[line] = canvas.truth.column(c)[line] = word;
+      for (int x = c * kBits; x < std::min(width, (c + 1) * kBits); ++x) word |= Word(from[line * width + x] != 0) << (x % kBits);
+      to.column(c)[line] = word;
     }
-  run(team, program, canvas);
-  const Counts found = overlap(team, canvas.mask, canvas.truth);
-  counts[0] = found.both;
-  counts[1] = found.a;
-  counts[2] = found.b;
-  for (int line = 0; line < plane.lines(); ++line)
-    for (int x = 0; x < extent.width; ++x) out[line * extent.width + x] = canvas.mask.column(x / kBits)[line] >> (x % kBits) & 1;
+}
+
+template <class Word>
+bool write(const Bits<Word>& from, uint8_t* to) {
+  constexpr int kBits = bits_of<Word>();
+  const int width = from.extent.width;
+  bool clean = true;  // no bits beyond the width
+  for (int line = 0; line < from.lines(); ++line) {
+    for (int x = 0; x < width; ++x) to[line * width + x] = from.column(x / kBits)[line] >> (x % kBits) & 1;
+    clean &= (from.column(from.columns() - 1)[line] & ~from.last_column()) == 0;
+  }
+  return clean;
+}
+
+// Memory behind the planes and the arena must stay as it is.
+template <class Word>
+int corrupt(const qg::CorruptTask& task, unsigned order) {
+  constexpr Word kGarbage = Word(0xA5A5A5A5A5A5A5A5u);
+  constexpr int32_t kUntouched = 0x5A5A5A5A;
+  const ShuffledTeam team{std::mt19937(order)};
+  const Recipe recipe{task.recipe};
+  const Extent extent{task.depth, task.height, task.width};
+  const size_t words = size_t(Bits<Word>{nullptr, extent, column_stride<Word>(extent)}.words()), arena = recipe_arena(recipe, extent);
+  const int pixels = task.depth * task.height * task.width;
+  for (int64_t sample = 0; sample < task.batch; ++sample) {
+    std::vector<Word> memory(kPlanes * words + 8, kGarbage);
+    std::vector<int64_t> scratch(arena / 2 + 8, int64_t(0x3C3C3C3C3C3C3C3C));
+    int32_t* const begin = reinterpret_cast<int32_t*>(scratch.data());
+    for (int k = 0; k < 8; ++k) begin[arena + k] = kUntouched;
+    Canvas<Word> canvas = canvas_on(memory.data(), extent, begin);
+    read(task.in + sample * pixels, canvas.truth);
+    read(task.in + sample * pixels, canvas.mask);
+    const std::vector<Word> before(canvas.truth.word, canvas.truth.word + words);
+    const uint64_t id = uint64_t(task.sample_ids[sample]);
+    const Program program =
+        task.given_rows ? given_program(task.given_rows + 3 * sample, task.seed, id) : draw_program(recipe, task.seed, id);
+    run(team, canvas, recipe, program, task.bank, task.image_ids ? task.image_ids[sample] : 0, task.seed, id);
+    for (int k = 0; k < 3; ++k) task.rows[3 * sample + k] = program.row[k];
+    const Counts found = overlap(team, canvas.mask, canvas.truth);
+    const int32_t counts[3] = {found.both, found.a, found.b};
+    std::copy(counts, counts + 3, task.counts + 3 * sample);
+    if (!write(canvas.mask, static_cast<uint8_t*>(task.out) + sample * pixels)) return 1;
+    if (!std::equal(before.begin(), before.end(), canvas.truth.word)) return 2;
+    changed(team, canvas);
+    write(canvas.spare[0], task.errors + sample * pixels);
+    if (std::any_of(memory.end() - 8, memory.end(), [](Word w) { return w != kGarbage; })) return 3;
+    if (std::any_of(begin + arena, begin + arena + 8, [](int32_t w) { return w != kUntouched; })) return 4;
+  }
+  return 0;
 }
 
 }  // namespace QG_NAMESPACE
 
-extern "C" void shuffled(int bits, const uint8_t* in, uint8_t* out, int32_t* counts, const int32_t* program, int depth, int height,
-                         int width, unsigned seed) {
-  using namespace QG_NAMESPACE;
-  const Program& steps = *reinterpret_cast<const Program*>(program);
-  if (bits == 64)
-    corrupt<uint64_t>(in, out, counts, steps, {depth, height, width}, seed);
-  else
-    corrupt<uint32_t>(in, out, counts, steps, {depth, height, width}, seed);
+extern "C" {
+
+int task_bytes() { return int(sizeof(qg::CorruptTask)); }
+
+int shuffled(int bits, const qg::CorruptTask* task, unsigned order) {
+  return bits == 64 ? QG_NAMESPACE::corrupt<uint64_t>(*task, order) : QG_NAMESPACE::corrupt<uint32_t>(*task, order);
+}
 }

@@ -9,8 +9,7 @@ import sys
 import pytest
 import torch
 
-from qgssl_fast.kernels.native import morph as native_morph
-from qgssl_fast.ops import morph
+from qgssl_fast.recipes import load_recipe
 
 _C = pytest.importorskip("qgssl_fast._C", reason="the C++ module is not built")
 
@@ -36,11 +35,6 @@ def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
 )
 def test_philox_known_answers(counter, seed, words):
     assert _C.philox(*counter, seed) == words
-
-
-def test_numbers_of_steps_agree():
-    assert (native_morph._ERODE, native_morph._DILATE) == (_C.ERODE, _C.DILATE)
-    assert (_C.MAX_STEPS, _C.STEP_WORDS) == (6, 8)
 
 
 def test_best_instruction_set_is_chosen():
@@ -69,34 +63,44 @@ class TestRawCalls:
     def test_morph(self):
         data = self.masks.data_ptr()
         for arguments, text in [
-            ((0, data, 16, 0, 1, 2, 1, 4, 4, 1), "in must not be null"),
-            ((data, 0, 16, 0, 1, 2, 1, 4, 4, 1), "out must not be null"),
-            ((data, data, 16, 0, -1, 2, 1, 4, 4, 1), "step 0 of the program cannot be run"),
-            ((data, data, 16, 99, 1, 2, 1, 4, 4, 1), "step 1 of the program cannot be run"),
-            ((data, data, 16, 0, 1, 2, 0, 4, 4, 1), "sides of a mask must be >= 1"),
-            ((data, data, 16, 0, 1, 1, 2**20, 2**20, 64, 1), "fewer than 2\\^31 words"),
+            ((0, data, 0, 1, (2, 1, 4, 4), 1), "in must not be null"),
+            ((data, 0, 0, 1, (2, 1, 4, 4), 1), "out must not be null"),
+            ((data, data, 0, -1, (2, 1, 4, 4), 1), "radius must be >= 0, got -1"),
+            ((data, data, 4, 1, (2, 1, 4, 4), 1), "op must be 0..3, got 4"),
+            ((data, data, 0, 1, (2, 0, 4, 4), 1), "sides of a mask must be >= 1"),
+            ((data, data, 0, 1, (1, 2**20, 2**20, 64), 1), "fewer than 2\\^31 words"),
         ]:
             with pytest.raises(ValueError, match=text):
                 _C.morph(*arguments)
 
-    def test_programs_and_counts(self):
-        masks = (torch.rand(3, 1, 30, 70, generator=torch.Generator().manual_seed(0)) < 0.7).to(torch.uint8)
-        programs = torch.zeros(3, 6, 8, dtype=torch.int32)
-        programs[1, 0, :2] = torch.tensor([16, 1])
-        programs[2, :2, :2] = torch.tensor([[17, 2], [16, 2]])
-        out, counts = torch.empty_like(masks), torch.empty(3, 3, dtype=torch.int32)
-        pointers = (masks.data_ptr(), out.data_ptr(), counts.data_ptr(), programs.data_ptr())
-        _C.corrupt(*pointers, 3, 3, 1, 30, 70, 2)
-        flat = masks[:, 0]
-        want = torch.cat([flat[:1], morph.erode(flat[1:2], 1), morph.closing(flat[2:], 2)])
-        assert torch.equal(out[:, 0], want)
-        both, areas = (want & flat).sum((1, 2)), (want.sum((1, 2)), flat.sum((1, 2)))
-        assert torch.equal(counts, torch.stack([both, *areas], 1).to(torch.int32))
-        programs[2, 2, 0] = 5
-        with pytest.raises(ValueError, match="step 2 of the program cannot be run"):
-            _C.corrupt(*pointers, 3, 3, 1, 30, 70, 2)
-        with pytest.raises(ValueError, match="one or one a mask"):
-            _C.corrupt(*pointers, 2, 3, 1, 30, 70, 2)
+    def corrupt(self, table, kind=0):
+        pointers = [torch.zeros(64, dtype=torch.int64).data_ptr() for _ in range(4)]
+        masks = (self.masks.data_ptr(), pointers[0], kind, 16, 0, pointers[1], pointers[2])
+        _C.corrupt(masks, (2, 1, 4, 4), table.ctypes.data, len(table), (0, pointers[3], 0, 0), (0,) * 8, 1)
+
+    def test_recipes_are_checked(self):
+        flat = load_recipe("paper").tables.flat
+        self.corrupt(flat)
+        rows, start, groups = int(flat[0]), int(flat[1]), 6
+        for word, value, text in [
+            (0, 10**6, "rows lie outside"),
+            (1, -1, "rows lie outside"),
+            (2, rows, "a bank row is not there"),
+            (start, 5, "row 0 has no operation of that number"),
+            (groups + 1, len(flat), "a choice lies outside"),
+            (groups + 2, 0, "a category has no row to draw"),
+            (groups + 4, 2, "a category has no row to draw"),
+            (int(flat[groups + 1]), 7, "a choice has a value out of range"),
+            (int(flat[groups + 3]), rows, "a choice has a value out of range"),
+        ]:
+            wrong = flat.copy()
+            wrong[word] = value
+            with pytest.raises(ValueError, match=text):
+                self.corrupt(wrong)
+        with pytest.raises(ValueError, match="too short"):
+            self.corrupt(flat[:19])
+        with pytest.raises(ValueError, match="the kind of out"):
+            self.corrupt(flat, kind=4)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
@@ -104,6 +108,7 @@ def test_a_forked_child_does_not_hang():
     code = """
 import os, signal, sys, torch
 from qgssl_fast.ops import morph
+from qgssl_fast.recipes import load_recipe
 torch.set_num_threads(2)
 masks = (torch.rand(64, 50, 50) < 0.5).to(torch.uint8)
 want = morph.erode(masks, 1, backend="native").numpy()
