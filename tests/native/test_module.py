@@ -74,12 +74,12 @@ class TestRawCalls:
                 _C.morph(*arguments)
 
     def corrupt(self, table, kind=0):
-        pointers = [torch.zeros(64, dtype=torch.int64).data_ptr() for _ in range(4)]
-        masks = (self.masks.data_ptr(), pointers[0], kind, 16, 0, pointers[1], pointers[2])
-        _C.corrupt(masks, (2, 1, 4, 4), table.ctypes.data, len(table), (0, pointers[3], 0, 0), (0,) * 8, 1)
+        out, counts, rows, ids = (torch.zeros(64, dtype=torch.int64) for _ in range(4))
+        masks = (self.masks.data_ptr(), out.data_ptr(), kind, 16, 0, counts.data_ptr(), rows.data_ptr())
+        _C.corrupt(masks, (2, 1, 4, 4), table.ctypes.data, len(table), (0, ids.data_ptr(), 0, 0), (0,) * 8, 1)
 
     def test_recipes_are_checked(self):
-        flat = load_recipe("paper").tables.flat
+        flat = load_recipe("paper").without_bank().tables.flat
         self.corrupt(flat)
         rows, start, groups = int(flat[0]), int(flat[1]), 6
         for word, value, text in [
