@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import sys
 from argparse import ArgumentError
@@ -29,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words[0] in ("-V", "--version"):
         print(f"qgssl-fast {__version__}")
         return 0
+    # Before torch starts its threads: those that wait for others sleep. If they spin (the default), a core that another
+    # process needs costs a training step several times its own time.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     command = words.pop(0)
     if command not in COMMANDS:
         return _fail(f"no command {command!r}{nearest(command, list(COMMANDS))}; there are {', '.join(COMMANDS)}")
