@@ -138,6 +138,26 @@ QG_HD void unpack64(uint64_t bits, uint8_t* to, int count, size_t room = 0) {
 #endif
 }
 
+// 64 bits to `count` (1..64) numbers of any kind whose 0 is all zeros: `one` is the kind's 1.
+QG_HD void unpack64_as(uint64_t bits, uint32_t one, uint32_t* to, int count) {
+#if defined(__AVX512F__)
+  const uint64_t there = ~0ull >> (64 - count);
+  for (int part = 0; part < 64; part += 16)
+    _mm512_mask_storeu_epi32(to + part, __mmask16(there >> part), _mm512_maskz_set1_epi32(__mmask16(bits >> part), int(one)));
+#else
+  for (int x = 0; x < count; ++x) to[x] = (0u - uint32_t(bits >> x & 1)) & one;
+#endif
+}
+QG_HD void unpack64_as(uint64_t bits, uint16_t one, uint16_t* to, int count) {
+#if defined(__AVX512BW__)
+  const uint64_t there = ~0ull >> (64 - count);
+  for (int part = 0; part < 64; part += 32)
+    _mm512_mask_storeu_epi16(to + part, __mmask32(there >> part), _mm512_maskz_set1_epi16(__mmask32(bits >> part), short(one)));
+#else
+  for (int x = 0; x < count; ++x) to[x] = uint16_t((0u - uint32_t(bits >> x & 1)) & one);
+#endif
+}
+
 // A mask's bytes to words and back, line after line: the last word of a line may read into the next line, or write what that overwrites.
 QG_HD void pack_line(const uint8_t* mask, const Bits<uint64_t>& to, int line) {
   const int width = to.extent.width;

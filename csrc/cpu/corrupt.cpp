@@ -9,28 +9,22 @@ QG_DECLARE_KERNELS(QG_NAMESPACE)
 namespace QG_NAMESPACE {
 namespace {
 
-// Bits to numbers of any kind: `one` is the kind's 1, and 0 is all zeros.
 template <class Number>
-void unpack_numbers(const Bits<uint64_t>& from, Number* to, Number one) {
+void unpack_as(const Bits<uint64_t>& from, uint32_t one, Number* to) {
   const int width = from.extent.width;
-  for (int line = 0; line < from.lines(); ++line) {
-    Number* const here = to + size_t(line) * size_t(width);
-    for (int c = 0; c < from.columns(); ++c) {
-      const uint64_t word = from.column(c)[line];
-      const int count = min_of(64, width - 64 * c);
-      for (int x = 0; x < count; ++x) here[64 * c + x] = Number((word >> x & 1) * one);
-    }
-  }
+  for (int line = 0; line < from.lines(); ++line)
+    for (int c = 0, x = 0; x < width; ++c, x += 64)
+      unpack64_as(from.column(c)[line], Number(one), to + size_t(line) * size_t(width) + x, min_of(64, width - x));
 }
 
-void unpack_mask(const Bits<uint64_t>& from, void* to, int kind) {
+void unpack(const Bits<uint64_t>& from, void* to, int kind) {
   switch (kind) {
     case qg::kFloat32:
-      return unpack_numbers(from, static_cast<uint32_t*>(to), uint32_t(0x3F800000));
+      return unpack_as(from, 0x3F800000, static_cast<uint32_t*>(to));
     case qg::kFloat16:
-      return unpack_numbers(from, static_cast<uint16_t*>(to), uint16_t(0x3C00));
+      return unpack_as(from, 0x3C00, static_cast<uint16_t*>(to));
     case qg::kBfloat16:
-      return unpack_numbers(from, static_cast<uint16_t*>(to), uint16_t(0x3F80));
+      return unpack_as(from, 0x3F80, static_cast<uint16_t*>(to));
     default:
       for (int line = 0; line < from.lines(); ++line) unpack_line(from, line, static_cast<uint8_t*>(to));
   }
@@ -40,8 +34,10 @@ void corrupt_one(const qg::CorruptTask& task, int64_t sample, Canvas<uint64_t> c
   const SerialTeam team;
   const size_t pixels = size_t(canvas.mask.lines()) * size_t(task.width);
   const uint8_t* const in = task.in + size_t(sample) * pixels;
+  void* const out = static_cast<uint8_t*>(task.out) + sample * task.out_step;
+  int32_t* const counts = task.counts + 3 * sample;
   pack_mask(in, sample + 1 < task.batch ? in + pixels : in, canvas.truth);
-  copy_plane(team, canvas.truth, canvas.mask);
+  memcpy(canvas.mask.word, canvas.truth.word, size_t(canvas.mask.words()) * sizeof(uint64_t));
 
   const Recipe recipe{task.recipe};
   const uint64_t id = uint64_t(task.sample_ids[sample]);
@@ -50,12 +46,11 @@ void corrupt_one(const qg::CorruptTask& task, int64_t sample, Canvas<uint64_t> c
   for (int k = 0; k < kPositions; ++k) task.rows[kPositions * sample + k] = program.row[k];
   run(team, canvas, recipe, program, task.bank, task.image_ids ? task.image_ids[sample] : 0, task.seed, id);
 
-  unpack_mask(canvas.mask, static_cast<uint8_t*>(task.out) + sample * task.out_step, task.out_kind);
-  const Counts counts = overlap(team, canvas.mask, canvas.truth);
-  int32_t* const to = task.counts + 3 * sample;
-  to[0] = counts.both;
-  to[1] = counts.a;
-  to[2] = counts.b;
+  unpack(canvas.mask, out, task.out_kind);
+  const Counts found = overlap(team, canvas.mask, canvas.truth);
+  counts[0] = found.both;
+  counts[1] = found.a;
+  counts[2] = found.b;
   if (task.errors) {
     changed(team, canvas);
     for (int line = 0; line < canvas.mask.lines(); ++line) unpack_line(canvas.spare[0], line, task.errors + size_t(sample) * pixels);

@@ -32,10 +32,10 @@ static int for_masks(int64_t batch, int wanted_threads, size_t bytes, F f) {
 
 // The next mask comes into L2 while this one is worked on: a large batch then waits for memory half as long.
 QG_HD void pack_mask(const uint8_t* from, const uint8_t* next, const Bits<uint64_t>& to) {
-  const int lines = to.lines(), width = to.extent.width;
-  for (int line = 0; line < lines; ++line) {
+  const size_t width = size_t(to.extent.width);
+  for (int line = 0; line < to.lines(); ++line) {
     pack_line(from, to, line);
-    for (int x = 0; x < width; x += 64) __builtin_prefetch(next + size_t(line) * size_t(width) + x, 0, 2);
+    for (size_t x = 0; x < width; x += 64) __builtin_prefetch(next + size_t(line) * width + x, 0, 2);
   }
 }
 

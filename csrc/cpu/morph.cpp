@@ -19,9 +19,9 @@ int morph(const qg::MorphTask& task) {
     canvas.mask.word = static_cast<uint64_t*>(memory);
     canvas.spare[0].word = canvas.mask.word + words;
     const uint8_t* const in = task.in + size_t(sample) * pixels;
+    uint8_t* const out = task.out + size_t(sample) * pixels;
     pack_mask(in, sample + 1 < task.batch ? in + pixels : in, canvas.mask);
     morph_row(team, canvas, task.op, task.radius);
-    uint8_t* const out = task.out + size_t(sample) * pixels;
     for (int line = 0; line < plane.lines(); ++line) unpack_line(canvas.mask, line, out);
   });
 }
