@@ -188,14 +188,18 @@ def _load(operation: Operation, name: str, device: torch.device) -> Callable[...
 
 
 def through_host(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function` for CPU tensors made to serve tensors of another device: copies in and out through pinned memory."""
+    """`function` for CPU tensors made to serve tensors of another device: copies in and out through pinned memory.
 
-    def run(*args: Any, **kwargs: Any) -> Any:
+    `out`, where it is given, takes the first of the results.
+    """
+
+    def run(*args: Any, out: torch.Tensor | None = None, **kwargs: Any) -> Any:
         device = next(arg.device for arg in args if isinstance(arg, torch.Tensor))
-        out = function(*map(_to_host, args), **{key: _to_host(value) for key, value in kwargs.items()})
-        if isinstance(out, torch.Tensor):
-            return out.to(device)
-        return tuple(part.to(device) if isinstance(part, torch.Tensor) else part for part in out)
+        made = function(*map(_to_host, args), **{key: _to_host(value) for key, value in kwargs.items()})
+        if isinstance(made, torch.Tensor):
+            return made.to(device)
+        parts = tuple(part.to(device) if isinstance(part, torch.Tensor) else part for part in made)
+        return parts if out is None else (out.copy_(parts[0]), *parts[1:])
 
     return run
 

@@ -109,9 +109,14 @@ class Corruptor:
         self.recipe, self.bank, self.seed, self.backend = recipe, bank, seed, backend
 
     def __call__(
-        self, masks: Tensor, sample_ids: Tensor, image_ids: Tensor | None = None, errors: bool = False
+        self,
+        masks: Tensor,
+        sample_ids: Tensor,
+        image_ids: Tensor | None = None,
+        errors: bool = False,
+        out: Tensor | None = None,
     ) -> Corruption:
-        """masks: uint8 [B, *S]; sample_ids, image_ids: integers [B]."""
+        """masks: uint8 [B, *S]; sample_ids, image_ids: integers [B]; out: as :func:`~qgssl_fast.corrupt` takes it."""
         return corrupt(
             masks,
             self.recipe,
@@ -120,6 +125,7 @@ class Corruptor:
             bank=self.bank,
             image_ids=image_ids,
             errors=errors,
+            out=out,
             backend=self.backend,
         )
 

@@ -21,7 +21,7 @@ QG_HD void for_each_random(const Team& team, const Draw& draw, int plane, const 
     team.for_each(a_row / kPer, like.lines(), [=](int group, int line) {
       const Words4 block = draw.block(uint32_t(line) * uint32_t(a_row / kPer) + uint32_t(group), plane);
       for (int k = 0; k < kPer; ++k)
-        if (group * kPer + k < columns) f(group * kPer + k, line, word_of(block, k));
+        if (kParts == 2 || group * kPer + k < columns) f(group * kPer + k, line, word_of(block, k));
     });
   } else {
     team.for_each(columns, like.lines(), [=](int c, int line) {
@@ -44,12 +44,18 @@ QG_HD void chance(const Team& team, const Draw& draw, int probability, const Bit
     team.for_each(to.columns(), to.lines(), [=](int c, int i) { to.column(c)[i] = all; });
     return;
   }
-  for (int j = 0; j < 15 && (probability & ((1 << (15 - j)) - 1)); ++j) {
-    const bool one = probability >> (14 - j) & 1, first = j == 0;
+  // No branch within the loops, so that they become vector code.
+  const Word first = Word(0) - Word(probability >> 14 & 1);
+  for_each_random<Word>(team, draw, 1, to, [=](int c, int i, Word word) {
+    to.column(c)[i] = Word(~word & first);
+    same.column(c)[i] = Word(word ^ ~first);
+  });
+  for (int j = 1; j < 15 && (probability & ((1 << (15 - j)) - 1)); ++j) {
+    const Word one = Word(0) - Word(probability >> (14 - j) & 1);
     for_each_random<Word>(team, draw, 1 + j, to, [=](int c, int i, Word word) {
-      const Word still = first ? ~Word(0) : same.column(c)[i], found = first ? Word(0) : to.column(c)[i];
-      to.column(c)[i] = one ? Word(found | (still & Word(~word))) : found;
-      same.column(c)[i] = one ? Word(still & word) : Word(still & Word(~word));
+      const Word still = same.column(c)[i];
+      to.column(c)[i] |= Word(still & ~word & one);
+      same.column(c)[i] = Word(still & (word ^ ~one));
     });
   }
 }

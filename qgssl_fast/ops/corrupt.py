@@ -14,21 +14,23 @@ from ..errors import InputError
 from ..recipes import Recipe
 from ..recipes.operations import LONGEST_SIDE
 from . import _check
+from .overlap import dice_of
 
 # QGSSL_NATIVE_CORRUPT=1 lets the C++ kernels serve while not every row is written.
 _native = ("native",) if os.environ.get("QGSSL_NATIVE_CORRUPT") else ()
 backends.register("corrupt", stem="corrupt", backends=(*_native, "reference"))
 
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.uint8)
+_OUT_DTYPES = (torch.uint8, torch.float32, torch.float16, torch.bfloat16)
 
 
 @dataclass(frozen=True)
 class Corruption:
     """What :func:`corrupt` made of masks [B, *S].
 
-    masks: uint8 [B, *S], 0 and 1. quality: float32 [B], the Dice of `masks` with what came in; both empty = 1.
-    overlap: int32 [B, 1, 3], pixels in both, in `masks`, in the input. rows: int32 [B, 3], numbers in
-    ``recipe.rows`` of what was done, in order, -1 = nothing. errors: uint8 [B, *S], 1 where `masks` and the input
+    masks: uint8 [B, *S], 0 and 1, or the `out` that was given. quality: float32 [B], the Dice of `masks` with what came
+    in; both empty = 1. overlap: int32 [B, 1, 3], pixels in both, in `masks`, in the input. rows: int32 [B, 3], numbers
+    in ``recipe.rows`` of what was done, in order, -1 = nothing. errors: uint8 [B, *S], 1 where `masks` and the input
     differ, if asked for.
     """
 
@@ -63,17 +65,20 @@ def corrupt(
     bank: Bank | None = None,
     image_ids: Tensor | None = None,
     errors: bool = False,
+    out: Tensor | None = None,
     backend: str = "auto",
 ) -> Corruption:
     """A corrupted copy of each mask with its Dice: a function of (seed, sample id), whatever the batch.
 
-    masks: uint8 or bool [B, H, W] or [B, D, H, W], nonzero = 1. seed: [0, 2**64). sample_ids: integers [B], default
-    0 .. B-1: give each draw its own. bank: donors for cross_image and weak masks, with image_ids, integers [B], the
-    number of each mask's image in it. errors: also return where masks changed.
+    masks: uint8 or bool [B, H, W] or [B, D, H, W], nonzero = 1; strided ones are copied first. seed: [0, 2**64).
+    sample_ids: integers [B], default 0 .. B-1: give each draw its own. bank: donors for cross_image and weak masks,
+    with image_ids, integers [B], the number of each mask's image in it. errors: also return where masks changed.
+    out: where the masks go, [B, *S] uint8, float32, float16 or bfloat16 on the device of `masks`, each mask's pixels
+    together, as in a channel of a network's input, ``inputs[:, 3]``; it gets 0 and 1 and is the result's `masks`.
     Raises TypeError for wrong types; InputError for wrong shapes and values, for a recipe that needs a bank where there
     is none (``recipe.without_bank()`` does not), and for a row that knows 2D masks only on volumes.
     """
-    return _run("corrupt", masks, recipe, seed, sample_ids, bank, image_ids, None, errors, backend)
+    return _run("corrupt", masks, recipe, seed, sample_ids, bank, image_ids, None, errors, out, backend)
 
 
 def replay(
@@ -86,6 +91,7 @@ def replay(
     bank: Bank | None = None,
     image_ids: Tensor | None = None,
     errors: bool = False,
+    out: Tensor | None = None,
     backend: str = "auto",
 ) -> Corruption:
     """Run the given rows, int32 [B, 3] as in ``Corruption.rows``, in place of drawn ones.
@@ -95,7 +101,7 @@ def replay(
     """
     if not isinstance(rows, Tensor) or rows.dtype not in _INTEGERS:
         raise TypeError(f"replay: rows must be an int32 Tensor, got {getattr(rows, 'dtype', type(rows).__name__)}")
-    return _run("replay", masks, recipe, seed, sample_ids, bank, image_ids, rows, errors, backend)
+    return _run("replay", masks, recipe, seed, sample_ids, bank, image_ids, rows, errors, out, backend)
 
 
 def _run(
@@ -108,6 +114,7 @@ def _run(
     image_ids: Tensor | None,
     rows: Tensor | None,
     errors: bool,
+    out: Tensor | None,
     backend: str,
 ) -> Corruption:
     _check.masks(op, "masks", masks)
@@ -128,18 +135,14 @@ def _run(
     images = None
     if any(row.operation.bank for row in used):
         images = _check_bank(op, masks, recipe, {row.op for row in used}, bank, image_ids)
+    if out is not None:
+        _check_out(op, masks, out)
     kernel = backends.kernel("corrupt", masks.device, backend)
     tables = None if bank is None else bank.tables
-    out, overlap, drawn = kernel(masks, recipe.tables, seed, ids, tables, images, rows)
-    changed = (out != masks.to(torch.bool)).to(torch.uint8) if errors else None
-    return Corruption(out, dice_of(overlap)[:, 0], overlap, drawn, changed)
-
-
-def dice_of(overlap: Tensor) -> Tensor:
-    """float32 [B, C-1] from int32 [B, C-1, 3]: 2 tp / (|a| + |b|), 1 where both are empty."""
-    both = overlap[..., 1] + overlap[..., 2]
-    dice = (2 * overlap[..., 0]).float() / both.clamp(min=1).float()
-    return torch.where(both == 0, torch.ones_like(dice), dice)
+    made, overlap, drawn, changed = kernel(
+        masks, recipe.tables, seed, ids, tables, images, rows, out=out, errors=errors
+    )
+    return Corruption(made, dice_of(overlap), overlap, drawn, changed)
 
 
 def numbers(op: str, name: str, values: Tensor, batch: int) -> Tensor:
@@ -154,9 +157,12 @@ def numbers(op: str, name: str, values: Tensor, batch: int) -> Tensor:
 def _check_rows(rows: Tensor, batch: int, recipe: Recipe) -> None:
     if rows.shape != (batch, 3):
         raise InputError(f"replay: rows must be [{batch}, 3], got {list(rows.shape)}")
-    if batch and not -1 <= int(rows.min()) <= int(rows.max()) < len(recipe.rows):  # sync
+    if batch == 0:
+        return
+    low, high = torch.stack(rows.aminmax()).tolist()  # sync
+    if low < -1 or high >= len(recipe.rows):
         wanted = f"-1 .. {len(recipe.rows) - 1} (rows of recipe {recipe.name})"
-        raise InputError(f"replay: rows must be in {wanted}, got {int(rows.min())} .. {int(rows.max())}")
+        raise InputError(f"replay: rows must be in {wanted}, got {low} .. {high}")
 
 
 def _check_bank(
@@ -174,8 +180,36 @@ def _check_bank(
     if image_ids is None:
         raise InputError(f"{op}: image_ids must say which image of the bank each mask is of, got None")
     images = numbers(op, "image_ids", image_ids, masks.shape[0])
-    if len(images) and not 0 <= int(images.min()) <= int(images.max()) < len(bank):  # sync
-        raise InputError(
-            f"{op}: image_ids must be in 0 .. {len(bank) - 1}, got {int(images.min())} .. {int(images.max())}"
-        )
+    if len(images):
+        low, high = torch.stack(images.aminmax()).tolist()  # sync
+        if low < 0 or high >= len(bank):
+            raise InputError(f"{op}: image_ids must be in 0 .. {len(bank) - 1}, got {low} .. {high}")
     return images
+
+
+def _check_out(op: str, masks: Tensor, out: Tensor) -> None:
+    if not isinstance(out, Tensor):
+        raise TypeError(f"{op}: out must be a Tensor, got {type(out).__name__}")
+    if out.dtype not in _OUT_DTYPES:
+        raise TypeError(f"{op}: out must be uint8, float32, float16 or bfloat16, got {out.dtype}")
+    if out.shape != masks.shape:
+        raise InputError(f"{op}: out must be {list(masks.shape)}, as masks are, got {list(out.shape)}")
+    if out.device != masks.device:
+        raise InputError(f"{op}: out must be on {masks.device}, as masks are, got {out.device}")
+    if out.requires_grad:
+        raise InputError(f"{op}: out must not require a gradient")
+    if out.numel() == 0:
+        return
+    pixels = out[0].numel()
+    if not out[0].is_contiguous() or (len(out) > 1 and out.stride(0) < pixels):
+        raise InputError(
+            f"{op}: out must hold each mask's pixels together, as inputs[:, 3] does; strides {out.stride()}"
+        )
+    if _span(out)[0] < _span(masks)[1] and _span(masks)[0] < _span(out)[1]:
+        raise InputError(f"{op}: out must not share memory with masks")
+
+
+def _span(tensor: Tensor) -> tuple[int, int]:
+    """Addresses of a tensor's first byte and behind its last."""
+    last = sum((side - 1) * stride for side, stride in zip(tensor.shape, tensor.stride()))
+    return tensor.data_ptr(), tensor.data_ptr() + (last + 1) * tensor.element_size()

@@ -90,8 +90,8 @@ class Recipe:
     def needs_bank(self) -> bool:
         return self.p_weak > 0 or self.categories["cross_image"] > 0
 
-    def reachable(self) -> tuple[Row, ...]:
-        """The rows that a sample can draw."""
+    @cached_property
+    def _reachable(self) -> tuple[Row, ...]:
         groups = {name for name in GROUPS.values() if self.categories[name] > 0}
         chains, crosses = self.categories["chained"] > 0, self.categories["cross_image"] > 0
         return tuple(
@@ -102,6 +102,10 @@ class Recipe:
             or (crosses and row.op == "cross_image")
             or (self.p_weak > 0 and row.op == "weak")
         )
+
+    def reachable(self) -> tuple[Row, ...]:
+        """The rows that a sample can draw."""
+        return self._reachable
 
     @cached_property
     def tables(self) -> Tables:

@@ -53,7 +53,14 @@ class Tables:
         """int32 words, all of this in one piece, as ``csrc/core/recipe.h`` reads it."""
         header = np.zeros(6 + 2 * len(CATEGORIES), np.int64)
         pieces: list[np.ndarray] = [self.rows.reshape(-1)]
-        header[:6] = len(self.rows), len(header), self.cross_image, self.weak, self.p_weak & 0xFFFFFFFF, self.p_weak >> 32
+        header[:6] = (
+            len(self.rows),
+            len(header),
+            self.cross_image,
+            self.weak,
+            self.p_weak & 0xFFFFFFFF,
+            self.p_weak >> 32,
+        )
         choices = {0: self.categories, **self.groups, CHAINED: Choice(self.chained, np.zeros(0, np.uint32))}
         for number in range(len(CATEGORIES)):
             choice = choices.get(number)
@@ -65,3 +72,8 @@ class Tables:
             padded[: len(choice.below)] = choice.below
             pieces += [choice.values, padded.view(np.int32)]
         return np.concatenate([header.astype(np.uint32).view(np.int32), *pieces]).astype(np.int32)
+
+    @cached_property
+    def address(self) -> tuple[int, int]:
+        """Where `flat` lies in memory, and its words."""
+        return self.flat.ctypes.data, len(self.flat)

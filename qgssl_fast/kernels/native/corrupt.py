@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from ...recipes.tables import Tables
+from ..reference.bank import BankTables
 from . import cpu, size_of
 
+_KINDS = {torch.uint8: 0, torch.float32: 1, torch.float16: 2, torch.bfloat16: 3}  # csrc/task.h: OutKind
 _NO_BANK = (0,) * 8
 
 
@@ -18,30 +18,33 @@ def corrupt(
     tables: Tables,
     seed: int,
     sample_ids: Tensor,
-    bank: Any = None,
+    bank: BankTables | None = None,
     image_ids: Tensor | None = None,
     rows: Tensor | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    masks = masks.contiguous()
+    out: Tensor | None = None,
+    errors: bool = False,
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    masks, sample_ids = masks.contiguous(), sample_ids.cpu().contiguous()
     batch = masks.shape[0]
-    out = torch.empty(masks.shape, dtype=torch.uint8)
+    if out is None:
+        out = torch.empty(masks.shape, dtype=torch.uint8)
     overlap = torch.empty((batch, 1, 3), dtype=torch.int32)
     drawn = torch.empty((batch, 3), dtype=torch.int32)
-    ids = sample_ids.to("cpu", torch.int64).contiguous()
-    images = None if image_ids is None else image_ids.to("cpu", torch.int64).contiguous()
+    changed = torch.empty(masks.shape, dtype=torch.uint8) if errors else None
+    images = None if image_ids is None else image_ids.cpu().contiguous()
     given = None if rows is None else rows.to("cpu", torch.int32).contiguous()
-    table = tables.flat
-    step = out.stride(0) if batch else 0
+    step = out.stride(0) * out.element_size()
     cpu().corrupt(
-        (masks.data_ptr(), out.data_ptr(), 0, step, 0, overlap.data_ptr(), drawn.data_ptr()),
-        *(size_of(masks), table.ctypes.data, len(table)),
-        (seed, ids.data_ptr(), 0 if images is None else images.data_ptr(), 0 if given is None else given.data_ptr()),
-        _NO_BANK if bank is None else _pointers(bank),
-        torch.get_num_threads(),
+        (
+            *(masks.data_ptr(), out.data_ptr(), _KINDS[out.dtype], step, _pointer(changed)),
+            *(overlap.data_ptr(), drawn.data_ptr()),
+        ),
+        *(size_of(masks), *tables.address),
+        (seed, sample_ids.data_ptr(), _pointer(images), _pointer(given)),
+        *(_NO_BANK if bank is None else bank.numbers, torch.get_num_threads()),
     )
-    return out, overlap, drawn
+    return out, overlap, drawn, changed
 
 
-def _pointers(bank: Any) -> tuple[int, ...]:
-    arrays = (bank.truth, bank.weak, bank.order, bank.rank, bank.low)
-    return (*(array.ctypes.data for array in arrays), bank.donors, len(bank.weak), len(bank.truth))
+def _pointer(tensor: Tensor | None) -> int:
+    return 0 if tensor is None else tensor.data_ptr()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -25,6 +26,13 @@ class BankTables:
     rank: np.ndarray
     low: np.ndarray
     donors: int
+
+    @cached_property
+    def numbers(self) -> tuple[int, ...]:
+        """Addresses of the arrays above, in their order, then donors, snapshots, images: for kernels that read them."""
+        arrays = (self.truth, self.weak, self.order, self.rank, self.low)
+        assert all(array.flags.c_contiguous for array in arrays)
+        return (*(array.ctypes.data for array in arrays), self.donors, len(self.weak), len(self.truth))
 
 
 def pack(masks: np.ndarray) -> np.ndarray:

@@ -25,16 +25,19 @@ def corrupt(
     bank: banks.BankTables | None = None,
     image_ids: Tensor | None = None,
     rows: Tensor | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """masks uint8 or bool [B, *S] -> (uint8 [B, *S], overlap int32 [B, 1, 3], rows int32 [B, 3]).
+    out: Tensor | None = None,
+    errors: bool = False,
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """masks uint8 or bool [B, *S] -> (uint8 [B, *S], overlap int32 [B, 1, 3], rows int32 [B, 3], errors or None).
 
-    rows, where given, are run in place of drawn ones, with the words of (seed, sample id) all the same.
+    rows, where given, are run in place of drawn ones, with the words of (seed, sample id) all the same. out: takes the
+    masks and is returned in their place. errors: whether to tell where masks changed, uint8 [B, *S].
     """
     truth = (masks != 0).to("cpu", torch.uint8).contiguous()
     ids = sample_ids.cpu().numpy()
     images = None if image_ids is None else image_ids.cpu().numpy()
     program = Program(tables, seed, ids, None if rows is None else rows.cpu().numpy())
-    out = truth.numpy().copy()
+    made = truth.numpy().copy()
     for position in range(POSITIONS):
         drawn = program.rows[:, position]
         for row in np.unique(drawn[drawn >= 0]):
@@ -44,12 +47,14 @@ def corrupt(
                 assert bank is not None
                 assert images is not None
                 donor = getattr(banks, operation.name)
-                out[chosen] = donor(bank, images[chosen], program.donor[chosen])
+                made[chosen] = donor(bank, images[chosen], program.donor[chosen])
             else:
                 function = ROWS[operation.name]
-                out[chosen] = function(out[chosen], tables.rows[row, 1:], program.draw(position, chosen))
-    device, counts = masks.device, _overlap(out, truth.numpy())
-    return torch.from_numpy(out).to(device), counts.to(device), torch.from_numpy(program.rows).to(device)
+                made[chosen] = function(made[chosen], tables.rows[row, 1:], program.draw(position, chosen))
+    device, counts, masks_made = masks.device, _overlap(made, truth.numpy()), torch.from_numpy(made)
+    changed = (masks_made ^ truth).to(device) if errors else None
+    result = masks_made.to(device) if out is None else out.copy_(masks_made)
+    return result, counts.to(device), torch.from_numpy(program.rows).to(device), changed
 
 
 def _overlap(out: np.ndarray, truth: np.ndarray) -> Tensor:
