@@ -1,0 +1,188 @@
+// The ellipse that fits an outline best, in fixed point: least squares on the corners, first A u^2 + B u v + C v^2 + D u + E v = 1 about
+// their mean, then A u^2 + B u v + C v^2 = 1 about the centre that this has. Shifts to the right round down.
+#pragma once
+#include "contour.h"
+
+namespace QG_NAMESPACE {
+
+constexpr int kUnit = 14;      // fraction bits of coordinates: 1 is the largest distance from the mean along an axis
+constexpr int kFraction = 24;  // of the normal equations
+
+// (a b) >> 24, also where the product takes more than 64 bits.
+QG_HD int64_t times(int64_t a, int64_t b) { return (a >> kFraction) * b + (((a & ((1 << kFraction) - 1)) * b) >> kFraction); }
+
+// The sums of products of all pairs of terms over n points, and of the terms, become equations whose solution is in Q24; elimination
+// without pivoting. False where a pivot is below 2^-20 or a number beyond 2^10.
+template <int kTerms>
+QG_HD bool solve(int64_t (&rows)[kTerms][kTerms], int64_t (&right)[kTerms], int64_t n, int64_t (&solution)[kTerms]) {
+  constexpr int kShift = 2 * kUnit - kFraction;
+  for (int i = 0; i < kTerms; ++i) {
+    for (int j = 0; j < kTerms; ++j) rows[i][j] = j < i ? rows[j][i] : floor_div(rows[i][j], n) >> kShift;
+    right[i] = floor_div(right[i] * (1 << kUnit), n) >> kShift;
+  }
+  for (int k = 0; k < kTerms; ++k) {
+    if (rows[k][k] < 16) return false;
+    for (int i = k + 1; i < kTerms; ++i) {
+      const int64_t factor = floor_div(rows[i][k] * (1 << kFraction), rows[k][k]);
+      for (int j = k; j < kTerms; ++j) rows[i][j] -= times(factor, rows[k][j]);
+      right[i] -= times(factor, right[k]);
+    }
+  }
+  for (int k = kTerms - 1; k >= 0; --k) {
+    int64_t rest = right[k];
+    for (int j = k + 1; j < kTerms; ++j) rest -= times(rows[k][j], solution[j]);
+    const int64_t whole = floor_div(rest, rows[k][k]);
+    if (whole > 1 << 10 || whole < -(1 << 10)) return false;
+    solution[k] = whole * (1 << kFraction) + ((rest - whole * rows[k][k]) << kFraction) / rows[k][k];
+    if (solution[k] >= int64_t(1) << 34 || solution[k] <= -(int64_t(1) << 34)) return false;
+  }
+  return true;
+}
+
+// u and v of a corner in 1/2^14, about the mean.
+QG_HD int u_of(int32_t packed) { return int16_t(packed & 0xFFFF); }
+QG_HD int v_of(int32_t packed) { return packed >> 16; }
+
+struct Conic {
+  int64_t a, b, c;                             // Q16
+  int64_t total_x, total_y, unit, count;       // a pixel's u is (x count - total_x) 2^14 / unit
+  int32_t centre_u, centre_v, half, is_there;  // half a pixel
+
+  QG_HD int64_t place(int x, int64_t total) const { return floor_div((x * count - total) * (1 << kUnit), unit); }
+  QG_HD int64_t value(int64_t x, int64_t y) const { return a * ((x * x) >> kUnit) + b * ((x * y) >> kUnit) + c * ((y * y) >> kUnit); }
+  QG_HD int64_t nearer(int64_t w) const { return w > half ? w - half : w < -half ? w + half : 0; }
+};
+
+// The corners are overwritten.
+QG_HD bool fit_conic(const Corners& outline, Conic* to) {
+  const int n = outline.count;
+  if (n < 5) return false;
+  Conic found{};
+  found.count = n;
+  int low_x = 1 << 16, low_y = 1 << 16, high_x = 0, high_y = 0;
+  for (int i = 0; i < n; ++i) {
+    const int x = x_of(outline.at[i]), y = y_of(outline.at[i]);
+    found.total_x += x;
+    found.total_y += y;
+    low_x = min_of(low_x, x);
+    low_y = min_of(low_y, y);
+    high_x = max_of(high_x, x);
+    high_y = max_of(high_y, y);
+  }
+  const int64_t far[4] = {int64_t(high_x) * n - found.total_x, found.total_x - int64_t(low_x) * n, int64_t(high_y) * n - found.total_y,
+                          found.total_y - int64_t(low_y) * n};
+  for (int k = 0; k < 4; ++k) found.unit = far[k] > found.unit ? far[k] : found.unit;
+
+  int64_t rows[5][5] = {}, right[5] = {}, conic[5];
+  for (int i = 0; i < n; ++i) {
+    const int x = x_of(outline.at[i]), y = y_of(outline.at[i]);
+    const int u = int(found.place(x, found.total_x)), v = int(found.place(y, found.total_y));
+    outline.at[i] = int32_t(uint32_t(v) << 16 | (uint32_t(u) & 0xFFFF));
+    const int64_t terms[5] = {(u * u) >> kUnit, (u * v) >> kUnit, (v * v) >> kUnit, u, v};
+    for (int j = 0; j < 5; ++j) {
+      for (int k = j; k < 5; ++k) rows[j][k] += terms[j] * terms[k];
+      right[j] += terms[j];
+    }
+  }
+  if (!solve(rows, right, n, conic)) return false;
+  for (int k = 0; k < 5; ++k) conic[k] >>= 8;
+  const int64_t a = conic[0], b = conic[1], c = conic[2], d = conic[3], e = conic[4];
+  const int64_t determinant = (4 * a * c - b * b) >> kUnit;
+  if (a <= 0 || determinant <= 0) return false;
+  const int64_t u0 = floor_div(b * e - 2 * c * d, determinant), v0 = floor_div(b * d - 2 * a * e, determinant), farthest = 4 << kUnit;
+  if (u0 > farthest || u0 < -farthest || v0 > farthest || v0 < -farthest) return false;
+
+  int64_t about[3][3] = {}, sums[3] = {}, centred[3];
+  for (int i = 0; i < n; ++i) {
+    const int64_t u = u_of(outline.at[i]) - u0, v = v_of(outline.at[i]) - v0;
+    const int64_t terms[3] = {(u * u) >> kUnit, (u * v) >> kUnit, (v * v) >> kUnit};
+    for (int j = 0; j < 3; ++j) {
+      for (int k = j; k < 3; ++k) about[j][k] += terms[j] * terms[k];
+      sums[j] += terms[j];
+    }
+  }
+  if (!solve(about, sums, n, centred)) return false;
+  found.a = centred[0] >> 8;
+  found.b = centred[1] >> 8;
+  found.c = centred[2] >> 8;
+  if (found.a <= 0 || 4 * found.a * found.c - found.b * found.b <= 0) return false;
+  found.centre_u = int32_t(u0);
+  found.centre_v = int32_t(v0);
+  found.half = int32_t((int64_t(n) << kUnit) / (2 * found.unit));
+  found.is_there = 1;
+  *to = found;
+  return true;
+}
+
+constexpr int32_t kNowhere = INT32_MIN;  // a column that is too far from the mean
+
+// Pixels of a line, `from` <= i < `to`, at which the ellipse's value is at most 2^30, are set. u: the coordinate of each pixel, rising.
+//
+// The value is G = (a u^2 + b u v + c v^2) / 2^14, but for rounding down thrice: it is less than `slack` away from G. G is convex in u. So
+// where the value is above the limit by 2 slack and G grows outwards, nothing farther out is inside; between two pixels whose value is
+// below the limit by 2 slack all is inside. What is left is looked at pixel by pixel, from a guess of both ends on; the guess decides
+// nothing.
+template <class Word>
+QG_HD void set_inside(const Conic& conic, const Bits<Word>& mask, int line, const int32_t* u, int from, int to, int64_t v, int left,
+                      int right) {
+  constexpr int kBits = bits_of<Word>();
+  const int64_t a = conic.a, b = conic.b, whole = conic.c * ((v * v) >> kUnit), limit = int64_t(1) << 30;
+  const int64_t slack = 2 * (conic.a + conic.c + (b < 0 ? -b : b));
+  const auto look = [&](int i) {
+    const int64_t value = a * ((int64_t(u[i]) * u[i]) >> kUnit) + b * ((u[i] * v) >> kUnit) + whole;
+    if (value <= limit) *word_at(mask, i, line) |= Word(1) << (i % kBits);
+    return value;
+  };
+  const auto growth = [&](int i) { return 2 * a * u[i] + b * v; };
+  left = left < from ? from : left >= to ? to - 1 : left;
+  right = right < left ? left : right >= to ? to - 1 : right;
+  for (int i = left; i >= from; --i)
+    if (look(i) > limit + slack && growth(i) <= 0) break;
+  int first = left, last = right;
+  while (first < right && look(first) > limit - slack) ++first;
+  for (int i = right; i < to; ++i)
+    if (look(i) > limit + slack && growth(i) >= 0) break;
+  while (last > first && look(last) > limit - slack) --last;
+  for (int c = first / kBits; first < last && c * kBits <= last; ++c) mask.column(c)[line] |= span_word<Word>(c, first, last + 1);
+}
+
+// The pixels inside or on the ellipse, in canvas.mask. The outline is drawn too: up to half a pixel along x or along y may be missing, as
+// in an outline of whole pixels. across: scratch, 2 a column of pixels.
+template <class Team, class Word>
+QG_HD void fill_conic(const Team& team, const Bits<Word>& mask, const Conic* conic, int32_t* across) {
+  const int width = mask.extent.width;
+  int32_t* const u = across + width;
+  fill_plane(team, mask, false);
+  team.for_each(width, [=](int x) {
+    const int64_t place = conic->place(x, conic->total_x);
+    const bool near = place <= 4 << kUnit && place >= -(4 << kUnit);
+    u[x] = near ? int32_t(place) - conic->centre_u : kNowhere;
+    across[x] = near ? int32_t(conic->nearer(u[x])) : kNowhere;
+  });
+  team.for_each(mask.lines(), [=](int y) {
+    const Conic e = *conic;
+    const int64_t place = e.place(y, e.total_y);
+    if (place > 4 << kUnit || place < -(4 << kUnit)) return;
+    int from = 0, to = width;
+    while (from < to && u[from] == kNowhere) ++from;
+    while (to > from && u[to - 1] == kNowhere) --to;
+    if (from == to) return;
+    const int64_t v = place - e.centre_v, down = e.nearer(v);
+    const double a = double(e.a), slope = double(e.b) / (2 * a), flatness = double(e.c) / a - slope * slope;
+    const double pixels = double(e.unit) / (double(e.count) * (1 << kUnit)), middle = double(e.total_x) / double(e.count);
+    for (int k = 0; k < 3; ++k) {
+      const double w = double(k == 1 ? down : v), square = 17592186044416. / a - flatness * w * w;
+      const double reach = square > 0 ? double(whole_root(int64_t(square))) : 0, half = k == 0 ? double(e.half) : 0;
+      const double left = (-slope * w - reach - half + e.centre_u) * pixels + middle, right = left + 2 * (reach + half) * pixels;
+      set_inside(e, mask, y, k == 0 ? across : u, from, to, k == 1 ? down : v,
+                 int(left < 0       ? 0
+                     : left > width ? width
+                                    : left),
+                 int(right < 0       ? 0
+                     : right > width ? width
+                                     : right));
+    }
+  });
+}
+
+}  // namespace QG_NAMESPACE
