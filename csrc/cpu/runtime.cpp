@@ -13,17 +13,23 @@ struct Buffer {
 };
 thread_local Buffer buffer;
 
+#ifdef __SANITIZE_ADDRESS__
+constexpr bool kExact = true;  // so that a step behind the memory is seen
+#else
+constexpr bool kExact = false;
+#endif
+
 bool forked = false;
 const int guard = pthread_atfork(nullptr, nullptr, [] { forked = true; });
 
 }  // namespace
 
 void* scratch(size_t bytes) {
-  if (bytes > buffer.bytes) {
+  if (kExact || bytes > buffer.bytes) {
     free(buffer.memory);
     buffer.bytes = 0;
     buffer.memory = nullptr;
-    const size_t rounded = (bytes + 4095) / 4096 * 4096;
+    const size_t rounded = kExact ? bytes : (bytes + 4095) / 4096 * 4096;
     if (posix_memalign(&buffer.memory, 4096, rounded) != 0) {
       buffer.memory = nullptr;
       return nullptr;
