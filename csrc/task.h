@@ -31,6 +31,7 @@ struct CorruptTask {
   int64_t out_step;           // bytes from one mask of `out` to the next
   uint8_t* errors;            // [batch, depth, height, width], 1 where out differs from in; null where not wanted
   int32_t* counts;            // [batch, 3]: pixels in both, in out, in in
+  float* quality;             // [batch]: Dice of out with in, 1 where both are empty
   int32_t* rows;              // [batch, 3]: the rows that were run
   const int32_t* given_rows;  // [batch, 3]: rows to run in place of drawn ones; null: draw
   const int32_t* recipe;      // see core/recipe.h

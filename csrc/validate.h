@@ -12,10 +12,13 @@
 
 namespace qg {
 
-using Size = std::array<int64_t, 4>;   // batch, depth, height, width
-using Masks = std::array<int64_t, 7>;  // in, out, its kind, bytes from one mask of out to the next, errors, counts, rows
-using Chance = std::tuple<uint64_t, uintptr_t, uintptr_t, uintptr_t>;  // seed, sample ids, image ids, given rows
-using BankNumbers = std::array<int64_t, 8>;  // truth, weak, order, rank, low, donors, snapshots, images; zeros where there is none
+using Size = std::array<int64_t, 4>;  // batch, depth, height, width
+// in, out, its kind, bytes from one mask of out to the next, errors, counts, quality, rows
+using Masks = std::array<int64_t, 8>;
+// seed, sample ids, image ids, given rows
+using Chance = std::tuple<uint64_t, uintptr_t, uintptr_t, uintptr_t>;
+// truth, weak, order, rank, low, donors, snapshots, images; zeros where there is no bank
+using BankNumbers = std::array<int64_t, 8>;
 
 template <class T, class Number>
 T* at(Number pointer) {
@@ -74,11 +77,12 @@ inline void check_recipe(const int32_t* table, int64_t words) {
 // All but the recipe's table, which may lie on a device.
 inline CorruptTask corrupt_task(const Masks& masks, const Size& size, const Chance& chance, const BankNumbers& bank) {
   check_size(size);
-  const auto [in, out, kind, step, errors, counts, rows] = masks;
+  const auto [in, out, kind, step, errors, counts, quality, rows] = masks;
   const auto [seed, sample_ids, image_ids, given_rows] = chance;
   check_pointer(uintptr_t(in), size[0], "in");
   check_pointer(uintptr_t(out), size[0], "out");
   check_pointer(uintptr_t(counts), size[0], "counts");
+  check_pointer(uintptr_t(quality), size[0], "quality");
   check_pointer(uintptr_t(rows), size[0], "rows");
   check_pointer(sample_ids, size[0], "sample_ids");
   require(kind >= kUint8 && kind <= kBfloat16, "the kind of out must be 0..3");
@@ -89,6 +93,7 @@ inline CorruptTask corrupt_task(const Masks& masks, const Size& size, const Chan
   task.out_step = step;
   task.errors = at<uint8_t>(errors);
   task.counts = at<int32_t>(counts);
+  task.quality = at<float>(quality);
   task.rows = at<int32_t>(rows);
   task.given_rows = at<const int32_t>(given_rows);
   task.seed = seed;

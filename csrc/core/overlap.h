@@ -1,5 +1,6 @@
 // Pixels of two masks and of what they share, by counting bits; their padding must be 0.
 #pragma once
+#include "../task.h"
 #include "canvas.h"
 #include "team.h"
 
@@ -82,6 +83,21 @@ QG_HD Counts overlap(const SerialTeam&, const Bits<uint64_t>& a, const Bits<uint
   return {rest.both + both.sum(), rest.a + in_a.sum(), rest.b + in_b.sum()};
 }
 #endif
+
+// Dice 2 both / (a + b), of the counts as floats, rounded once each; 1 where both masks are empty.
+QG_HD float dice_of(const Counts& counts) {
+  const int64_t total = int64_t(counts.a) + counts.b;
+  return total == 0 ? 1.0f : 2.0f * float(counts.both) / float(total);
+}
+
+// What is told of sample number `sample`.
+QG_HD void tell(const Counts& counts, const qg::CorruptTask& task, int64_t sample) {
+  int32_t* const to = task.counts + 3 * sample;
+  to[0] = counts.both;
+  to[1] = counts.a;
+  to[2] = counts.b;
+  task.quality[sample] = dice_of(counts);
+}
 
 // What the program changed, to spare 0.
 template <class Team, class Word>

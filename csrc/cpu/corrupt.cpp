@@ -35,7 +35,6 @@ void corrupt_one(const qg::CorruptTask& task, int64_t sample, Canvas<uint64_t> c
   const size_t pixels = size_t(canvas.mask.lines()) * size_t(task.width);
   const uint8_t* const in = task.in + size_t(sample) * pixels;
   void* const out = static_cast<uint8_t*>(task.out) + sample * task.out_step;
-  int32_t* const counts = task.counts + 3 * sample;
   pack_mask(in, sample + 1 < task.batch ? in + pixels : in, canvas.truth);
   memcpy(canvas.mask.word, canvas.truth.word, size_t(canvas.mask.words()) * sizeof(uint64_t));
 
@@ -47,10 +46,7 @@ void corrupt_one(const qg::CorruptTask& task, int64_t sample, Canvas<uint64_t> c
   run(team, canvas, recipe, program, task.bank, task.image_ids ? task.image_ids[sample] : 0, task.seed, id);
 
   unpack(canvas.mask, out, task.out_kind);
-  const Counts found = overlap(team, canvas.mask, canvas.truth);
-  counts[0] = found.both;
-  counts[1] = found.a;
-  counts[2] = found.b;
+  tell(overlap(team, canvas.mask, canvas.truth), task, sample);
   if (task.errors) {
     changed(team, canvas);
     for (int line = 0; line < canvas.mask.lines(); ++line) unpack_line(canvas.spare[0], line, task.errors + size_t(sample) * pixels);

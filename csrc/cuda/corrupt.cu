@@ -38,10 +38,7 @@ __global__ void __launch_bounds__(kCorruptThreads) corrupt_kernel(qg::CorruptTas
     unpack_as(team, canvas.mask, static_cast<char*>(task.out) + int64_t(sample) * task.out_step, task.out_kind);
     const Counts counts = overlap(team, canvas.mask, canvas.truth);
     team.one([&] {
-      int32_t* const to = task.counts + size_t(3) * sample;
-      to[0] = counts.both;
-      to[1] = counts.a;
-      to[2] = counts.b;
+      tell(counts, task, sample);
       for (int k = 0; k < kPositions; ++k) task.rows[size_t(kPositions) * sample + k] = program.row[k];
     });
     if (task.errors) {

@@ -12,15 +12,15 @@ from torch import Tensor
 from .. import backend as backends
 from ..errors import InputError
 from ..recipes import Recipe
-from ..recipes.operations import LONGEST_SIDE
+from ..recipes.operations import LONGEST_SIDE, OPERATIONS
 from . import _check
-from .overlap import dice_of
 
 # QGSSL_NATIVE_CORRUPT=1 lets the C++ kernels serve while not every row is written.
 _native = ("native",) if os.environ.get("QGSSL_NATIVE_CORRUPT") else ()
 backends.register("corrupt", stem="corrupt", backends=(*_native, "reference"))
 
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.uint8)
+_BANK_OPS = frozenset(operation.name for operation in OPERATIONS.values() if operation.bank)
 _OUT_DTYPES = (torch.uint8, torch.float32, torch.float16, torch.bfloat16)
 
 
@@ -126,23 +126,23 @@ def _run(
     batch = masks.shape[0]
     ids = torch.arange(batch) if sample_ids is None else numbers(op, "sample_ids", sample_ids, batch)
     if rows is None:
-        used = recipe.reachable()
+        ops = recipe.reachable_ops
     else:
         _check_rows(rows, batch, recipe)
-        used = tuple(recipe.rows[i] for i in rows.unique().tolist() if i >= 0)
-    if masks.dim() == 4 and (planar := [row.name for row in used if row.operation.planar]):
+        ops = frozenset(recipe.rows[i].op for i in rows.unique().tolist() if i >= 0)
+    if masks.dim() == 4 and (planar := [row.name for row in recipe.rows if row.op in ops and row.operation.planar]):
         raise InputError(f"{op}: {', '.join(planar)}: 2D masks only, got {list(masks.shape)}")
     images = None
-    if any(row.operation.bank for row in used):
-        images = _check_bank(op, masks, recipe, {row.op for row in used}, bank, image_ids)
+    if not _BANK_OPS.isdisjoint(ops):
+        images = _check_bank(op, masks, recipe, ops, bank, image_ids)
     if out is not None:
         _check_out(op, masks, out)
     kernel = backends.kernel("corrupt", masks.device, backend)
     tables = None if bank is None else bank.tables
-    made, overlap, drawn, changed = kernel(
+    made, quality, overlap, drawn, changed = kernel(
         masks, recipe.tables, seed, ids, tables, images, rows, out=out, errors=errors
     )
-    return Corruption(made, dice_of(overlap), overlap, drawn, changed)
+    return Corruption(made, quality, overlap, drawn, changed)
 
 
 def numbers(op: str, name: str, values: Tensor, batch: int) -> Tensor:
@@ -159,14 +159,14 @@ def _check_rows(rows: Tensor, batch: int, recipe: Recipe) -> None:
         raise InputError(f"replay: rows must be [{batch}, 3], got {list(rows.shape)}")
     if batch == 0:
         return
-    low, high = torch.stack(rows.aminmax()).tolist()  # sync
+    low, high = _ends(rows)
     if low < -1 or high >= len(recipe.rows):
         wanted = f"-1 .. {len(recipe.rows) - 1} (rows of recipe {recipe.name})"
         raise InputError(f"replay: rows must be in {wanted}, got {low} .. {high}")
 
 
 def _check_bank(
-    op: str, masks: Tensor, recipe: Recipe, ops: set[str], bank: Bank | None, image_ids: Tensor | None
+    op: str, masks: Tensor, recipe: Recipe, ops: frozenset[str], bank: Bank | None, image_ids: Tensor | None
 ) -> Tensor:
     if bank is None:
         needs = " and ".join(name for name in ("cross_image", "weak") if name in ops)
@@ -180,11 +180,16 @@ def _check_bank(
     if image_ids is None:
         raise InputError(f"{op}: image_ids must say which image of the bank each mask is of, got None")
     images = numbers(op, "image_ids", image_ids, masks.shape[0])
-    if len(images):
-        low, high = torch.stack(images.aminmax()).tolist()  # sync
+    if images.shape[0]:
+        low, high = _ends(images)
         if low < 0 or high >= len(bank):
             raise InputError(f"{op}: image_ids must be in 0 .. {len(bank) - 1}, got {low} .. {high}")
     return images
+
+
+def _ends(tensor: Tensor) -> tuple[int, int]:
+    values = tensor.cpu().numpy()  # sync; and a small array's ends are found sooner than a small tensor's
+    return int(values.min()), int(values.max())
 
 
 def _check_out(op: str, masks: Tensor, out: Tensor) -> None:

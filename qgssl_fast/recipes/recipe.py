@@ -103,6 +103,11 @@ class Recipe:
             or (self.p_weak > 0 and row.op == "weak")
         )
 
+    @cached_property
+    def reachable_ops(self) -> frozenset[str]:
+        """The operations of those rows that a sample can draw."""
+        return frozenset(row.op for row in self._reachable)
+
     def reachable(self) -> tuple[Row, ...]:
         """The rows that a sample can draw."""
         return self._reachable

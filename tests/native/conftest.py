@@ -15,7 +15,7 @@ import torch
 
 HERE = Path(__file__).parent
 CSRC = HERE.parents[1] / "csrc"
-POINTERS = ("in_", "out", "errors", "counts", "rows", "given_rows", "recipe", "sample_ids", "image_ids")
+POINTERS = ("in_", "out", "errors", "counts", "quality", "rows", "given_rows", "recipe", "sample_ids", "image_ids")
 BANK = ("truth", "weak", "order", "rank", "low")
 
 
@@ -31,7 +31,7 @@ class CorruptTask(ctypes.Structure):
 
     _fields_ = [
         *(("in_", ctypes.c_void_p), ("out", ctypes.c_void_p), ("out_kind", ctypes.c_int), ("out_step", ctypes.c_int64)),
-        *((name, ctypes.c_void_p) for name in ("errors", "counts", "rows", "given_rows", "recipe")),
+        *((name, ctypes.c_void_p) for name in ("errors", "counts", "quality", "rows", "given_rows", "recipe")),
         ("seed", ctypes.c_uint64),
         *((name, ctypes.c_void_p) for name in ("sample_ids", "image_ids")),
         *(("bank", BankTables), ("batch", ctypes.c_int64)),
@@ -75,20 +75,22 @@ def library(compiler: str, csrc: Path, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="session")
 def through() -> Callable[..., tuple[torch.Tensor, ...]]:
-    """through(call, masks, tables, seed, ids, bank, images, rows): `call` fills a CorruptTask; masks, overlap, rows,
-    errors come back. Bytes around the masks that change fail the test."""
+    """through(call, masks, tables, seed, ids, bank, images, rows): `call` fills a CorruptTask; masks, quality,
+    overlap, rows, errors come back. Bytes around the masks that change fail the test."""
 
     def run(call, masks, tables, seed, ids, bank=None, images=None, rows=None):
         masks, ids = masks.contiguous(), ids.contiguous()
         guarded = [torch.full((masks.numel() + 64,), 77, dtype=torch.uint8) for _ in range(2)]
         out, errors = (memory[32:-32].view(masks.shape) for memory in guarded)
         counts, drawn = (torch.full((len(masks), 3), -7, dtype=torch.int32) for _ in range(2))
+        quality = torch.full((len(masks),), -7.0)
         given = None if rows is None else rows.to(torch.int32).contiguous()
         held = SimpleNamespace(
             in_=masks,
             out=out,
             errors=errors,
             counts=counts,
+            quality=quality,
             rows=drawn,
             given_rows=given,
             recipe=torch.from_numpy(tables.flat.copy()),
@@ -108,6 +110,6 @@ def through() -> Callable[..., tuple[torch.Tensor, ...]]:
         for memory in guarded:
             assert bool((memory[:32] == 77).all())
             assert bool((memory[-32:] == 77).all())
-        return out, counts[:, None], drawn, errors
+        return out, quality, counts[:, None], drawn, errors
 
     return run

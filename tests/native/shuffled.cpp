@@ -88,9 +88,7 @@ int corrupt(const qg::CorruptTask& task, unsigned order) {
         task.given_rows ? given_program(task.given_rows + 3 * sample, task.seed, id) : draw_program(recipe, task.seed, id);
     run(team, canvas, recipe, program, task.bank, task.image_ids ? task.image_ids[sample] : 0, task.seed, id);
     for (int k = 0; k < 3; ++k) task.rows[3 * sample + k] = program.row[k];
-    const Counts found = overlap(team, canvas.mask, canvas.truth);
-    const int32_t counts[3] = {found.both, found.a, found.b};
-    std::copy(counts, counts + 3, task.counts + 3 * sample);
+    tell(overlap(team, canvas.mask, canvas.truth), task, sample);
     if (!write(canvas.mask, static_cast<uint8_t*>(task.out) + sample * pixels)) return 1;
     if (!std::equal(before.begin(), before.end(), canvas.truth.word)) return 2;
     changed(team, canvas);

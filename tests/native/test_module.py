@@ -74,8 +74,9 @@ class TestRawCalls:
                 _C.morph(*arguments)
 
     def corrupt(self, table, kind=0):
-        out, counts, rows, ids = (torch.zeros(64, dtype=torch.int64) for _ in range(4))
-        masks = (self.masks.data_ptr(), out.data_ptr(), kind, 16, 0, counts.data_ptr(), rows.data_ptr())
+        out, counts, quality, rows, ids = (torch.zeros(64, dtype=torch.int64) for _ in range(5))
+        told = (counts.data_ptr(), quality.data_ptr(), rows.data_ptr())
+        masks = (self.masks.data_ptr(), out.data_ptr(), kind, 16, 0, *told)
         _C.corrupt(masks, (2, 1, 4, 4), table.ctypes.data, len(table), (0, ids.data_ptr(), 0, 0), (0,) * 8, 1)
 
     def test_recipes_are_checked(self):

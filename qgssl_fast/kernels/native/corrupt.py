@@ -23,12 +23,13 @@ def corrupt(
     rows: Tensor | None = None,
     out: Tensor | None = None,
     errors: bool = False,
-) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
     masks, sample_ids = masks.contiguous(), sample_ids.cpu().contiguous()
     batch = masks.shape[0]
     if out is None:
         out = torch.empty(masks.shape, dtype=torch.uint8)
     overlap = torch.empty((batch, 1, 3), dtype=torch.int32)
+    quality = torch.empty(batch)
     drawn = torch.empty((batch, 3), dtype=torch.int32)
     changed = torch.empty(masks.shape, dtype=torch.uint8) if errors else None
     images = None if image_ids is None else image_ids.cpu().contiguous()
@@ -37,13 +38,13 @@ def corrupt(
     cpu().corrupt(
         (
             *(masks.data_ptr(), out.data_ptr(), _KINDS[out.dtype], step, _pointer(changed)),
-            *(overlap.data_ptr(), drawn.data_ptr()),
+            *(overlap.data_ptr(), quality.data_ptr(), drawn.data_ptr()),
         ),
         *(size_of(masks), *tables.address),
         (seed, sample_ids.data_ptr(), _pointer(images), _pointer(given)),
         *(_NO_BANK if bank is None else bank.numbers, torch.get_num_threads()),
     )
-    return out, overlap, drawn, changed
+    return out, quality, overlap, drawn, changed
 
 
 def _pointer(tensor: Tensor | None) -> int:

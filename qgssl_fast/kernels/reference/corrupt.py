@@ -27,8 +27,9 @@ def corrupt(
     rows: Tensor | None = None,
     out: Tensor | None = None,
     errors: bool = False,
-) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """masks uint8 or bool [B, *S] -> (uint8 [B, *S], overlap int32 [B, 1, 3], rows int32 [B, 3], errors or None).
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
+    """masks uint8 or bool [B, *S] -> (uint8 [B, *S], Dice float32 [B], overlap int32 [B, 1, 3], rows int32 [B, 3],
+    errors or None).
 
     rows, where given, are run in place of drawn ones, with the words of (seed, sample id) all the same. out: takes the
     masks and is returned in their place. errors: whether to tell where masks changed, uint8 [B, *S].
@@ -54,7 +55,20 @@ def corrupt(
     device, counts, masks_made = masks.device, _overlap(made, truth.numpy()), torch.from_numpy(made)
     changed = (masks_made ^ truth).to(device) if errors else None
     result = masks_made.to(device) if out is None else out.copy_(masks_made)
-    return result, counts.to(device), torch.from_numpy(program.rows).to(device), changed
+    quality = _dice(counts.numpy()[:, 0])
+    return (
+        result,
+        torch.from_numpy(quality).to(device),
+        counts.to(device),
+        torch.from_numpy(program.rows).to(device),
+        changed,
+    )
+
+
+def _dice(counts: np.ndarray) -> np.ndarray:
+    """float32 [B]: 2 both / (a + b), each rounded once; 1 where both masks are empty."""
+    both, total = np.float32(counts[:, 0]), np.float32(counts[:, 1].astype(np.int64) + counts[:, 2])
+    return np.where(total > 0, 2 * both / np.maximum(total, 1), np.float32(1))
 
 
 def _overlap(out: np.ndarray, truth: np.ndarray) -> Tensor:
