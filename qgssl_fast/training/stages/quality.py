@@ -18,7 +18,7 @@ from ...quality.evaluate import evaluate_predictor
 from ...quality.predictor import QualityPredictor
 from ...recipes import Recipe
 from ..config import QualityConfig
-from ..loop import Stage
+from ..loop import Stage, adamw
 from ..schedule import Order, stable_seed
 
 
@@ -92,7 +92,7 @@ class QualityStage(Stage):
     ) -> None:
         self.config, self.model, self.train, self.validation = config, model, train, validation
         self.seed = stable_seed(seed, self.name)
-        self.optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+        self.optimizer = adamw(model, config.lr, config.weight_decay)
         self.lr, self.clip, self.epochs, self.patience = config.lr, config.clip, config.epochs, config.patience
         self.warmup = config.warmup
         self.steps_per_epoch = -(-len(train) * config.corruptions_per_image // config.batch)

@@ -16,7 +16,7 @@ from ...quality.guides import Guide
 from ..config import LambdaConfig, SegmenterConfig
 from ..ema import Ema
 from ..inference import mean_dice
-from ..loop import Stage
+from ..loop import Stage, adamw
 from ..schedule import Order, ramp, stable_seed
 
 
@@ -41,7 +41,7 @@ class SegmenterStage(Stage):
         self.labelled, self.unlabelled, self.val = stores["train"], stores["unlabeled"], stores["val"]
         self.num_classes = model.num_classes
         self.seed = stable_seed(seed, "segmenter")  # one for all methods: they differ in the method alone
-        self.optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+        self.optimizer = adamw(model, config.lr, config.weight_decay)
         self.ema = Ema(model, config.ema)
         self.lr, self.min_lr, self.clip, self.epochs = config.lr, config.min_lr, config.clip, config.epochs
         self.patience, self.validate_every = config.patience, config.validate_every

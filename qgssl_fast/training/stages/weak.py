@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from ...corruption import MaskBank
@@ -14,7 +13,7 @@ from ...ops.augment import augment, weak_view
 from ...ops.losses import soft_dice
 from ..config import WeakConfig
 from ..inference import mean_dice, predict
-from ..loop import Stage
+from ..loop import Stage, adamw
 from ..schedule import Order, stable_seed
 
 
@@ -32,7 +31,7 @@ class WeakStage(Stage):
     ) -> None:
         self.config, self.model, self.stores, self.seed = config, model, stores, seed
         self.train = stores["train"]
-        self.optimizer = torch.optim.Adam(model.parameters(), lr=config.lr)
+        self.optimizer = adamw(model, config.lr)  # without decay it is Adam
         self.lr, self.epochs = config.lr, config.epochs
         self.batch = min(config.batch, len(self.train))
         self.steps_per_epoch = config.steps_per_epoch or -(-len(self.train) // self.batch)
