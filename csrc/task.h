@@ -40,6 +40,7 @@ struct CorruptTask {
   const int64_t* image_ids;   // [batch]; null where no row wants the bank
   BankTables bank;
   int64_t batch;
+  int axes;  // 2: images, depth is 1; 3: volumes
   int depth, height, width;
   int threads;
 };

@@ -75,7 +75,7 @@ inline void check_recipe(const int32_t* table, int64_t words) {
 }
 
 // All but the recipe's table, which may lie on a device.
-inline CorruptTask corrupt_task(const Masks& masks, const Size& size, const Chance& chance, const BankNumbers& bank) {
+inline CorruptTask corrupt_task(const Masks& masks, const Size& size, int axes, const Chance& chance, const BankNumbers& bank) {
   check_size(size);
   const auto [in, out, kind, step, errors, counts, quality, rows] = masks;
   const auto [seed, sample_ids, image_ids, given_rows] = chance;
@@ -85,6 +85,7 @@ inline CorruptTask corrupt_task(const Masks& masks, const Size& size, const Chan
   check_pointer(uintptr_t(quality), size[0], "quality");
   check_pointer(uintptr_t(rows), size[0], "rows");
   check_pointer(sample_ids, size[0], "sample_ids");
+  require(axes == 3 || (axes == 2 && size[1] == 1), "axes must be 3, or 2 for masks of depth 1");
   require(kind >= kUint8 && kind <= kBfloat16, "the kind of out must be 0..3");
   CorruptTask task{};
   task.in = at<const uint8_t>(in);
@@ -102,6 +103,7 @@ inline CorruptTask corrupt_task(const Masks& masks, const Size& size, const Chan
   task.bank = {at<const uint8_t>(bank[0]), at<const uint8_t>(bank[1]), at<const int32_t>(bank[2]), at<const int32_t>(bank[3]),
                at<const int32_t>(bank[4]), int32_t(bank[5]),           int32_t(bank[6]),           int32_t(bank[7])};
   task.batch = size[0];
+  task.axes = axes;
   task.depth = int(size[1]);
   task.height = int(size[2]);
   task.width = int(size[3]);

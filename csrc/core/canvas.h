@@ -11,14 +11,15 @@ template <class Word>
 struct Canvas {
   Bits<Word> truth, mask, spare[kSpares];
   int32_t* arena;  // 8-byte aligned, as many words as the row's family wants
+  int axes;        // 2 for images, 3 for volumes (which may be one plane deep): how many arguments a row draws
 };
 
 // A canvas on `memory`: kPlanes planes of words, one after the other.
 template <class Word>
-QG_HD Canvas<Word> canvas_on(Word* memory, const Extent& extent, int32_t* arena) {
+QG_HD Canvas<Word> canvas_on(Word* memory, const Extent& extent, int axes, int32_t* arena) {
   Bits<Word> plane{memory, extent, column_stride<Word>(extent)};
   const size_t words = size_t(plane.words());
-  Canvas<Word> canvas{plane, plane, {plane, plane, plane}, arena};
+  Canvas<Word> canvas{plane, plane, {plane, plane, plane}, arena, axes};
   canvas.mask.word = memory + words;
   for (int k = 0; k < kSpares; ++k) canvas.spare[k].word = memory + (2 + k) * words;
   return canvas;

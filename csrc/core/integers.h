@@ -50,6 +50,23 @@ QG_HD int highest_one(uint64_t v) {
 #endif
 }
 
+// Where one number k (from 0) of v is; there must be so many.
+QG_HD int nth_one(uint32_t v, int k) {
+  int at = 0;
+  for (int half = 16; half; half >>= 1) {
+    const int ones = count_ones(uint32_t(v >> at & ((1u << half) - 1)));
+    if (ones <= k) {
+      k -= ones;
+      at += half;
+    }
+  }
+  return at;
+}
+QG_HD int nth_one(uint64_t v, int k) {
+  const int low = count_ones(uint32_t(v));
+  return k < low ? nth_one(uint32_t(v), k) : 32 + nth_one(uint32_t(v >> 32), k - low);
+}
+
 // Ones below bit n; n may lie outside the word.
 template <class Word>
 QG_HD Word ones_below(int n) {

@@ -35,7 +35,7 @@ class CorruptTask(ctypes.Structure):
         ("seed", ctypes.c_uint64),
         *((name, ctypes.c_void_p) for name in ("sample_ids", "image_ids")),
         *(("bank", BankTables), ("batch", ctypes.c_int64)),
-        *((name, ctypes.c_int) for name in ("depth", "height", "width", "threads")),
+        *((name, ctypes.c_int) for name in ("axes", "depth", "height", "width", "threads")),
     ]
 
 
@@ -101,6 +101,7 @@ def through() -> Callable[..., tuple[torch.Tensor, ...]]:
         for name in POINTERS:
             setattr(task, name, None if getattr(held, name) is None else getattr(held, name).data_ptr())
         size = masks.shape[1:]
+        task.axes = len(size)
         task.depth, task.height, task.width = (1, *size) if len(size) == 2 else size
         if bank is not None:
             arrays = [np.ascontiguousarray(getattr(bank, name)) for name in BANK]

@@ -77,7 +77,7 @@ class TestRawCalls:
         out, counts, quality, rows, ids = (torch.zeros(64, dtype=torch.int64) for _ in range(5))
         told = (counts.data_ptr(), quality.data_ptr(), rows.data_ptr())
         masks = (self.masks.data_ptr(), out.data_ptr(), kind, 16, 0, *told)
-        _C.corrupt(masks, (2, 1, 4, 4), table.ctypes.data, len(table), (0, ids.data_ptr(), 0, 0), (0,) * 8, 1)
+        _C.corrupt(masks, (2, 1, 4, 4), 2, table.ctypes.data, len(table), (0, ids.data_ptr(), 0, 0), (0,) * 8, 1)
 
     def test_recipes_are_checked(self):
         flat = load_recipe("paper").without_bank().tables.flat

@@ -40,7 +40,7 @@ def corrupt(
             *(masks.data_ptr(), out.data_ptr(), _KINDS[out.dtype], step, _pointer(changed)),
             *(overlap.data_ptr(), quality.data_ptr(), drawn.data_ptr()),
         ),
-        *(size_of(masks), *tables.address),
+        *(size_of(masks), masks.dim() - 1, *tables.address),
         (seed, sample_ids.data_ptr(), _pointer(images), _pointer(given)),
         *(_NO_BANK if bank is None else bank.numbers, torch.get_num_threads()),
     )
