@@ -2,16 +2,45 @@
 #pragma once
 #include "canvas.h"
 #include "draw.h"
+#include "morph.h"
+#include "noise.h"
+#include "smooth.h"
 #include "team.h"
 
 namespace QG_NAMESPACE {
 
-QG_HD size_t edge_arena(const Extent&) { return 0; }
+QG_HD size_t edge_arena(const Extent& extent) { return smooth_arena(extent); }
 
+// to = what dilation by the radius has more than erosion; `scratch` may change places with it. All three are not the mask.
 template <class Team, class Word>
-QG_ROW void jagged(const Team&, Canvas<Word>&, const int32_t*, const Draw&) {}
+QG_HD void find_band(const Team& team, const Bits<Word>& mask, int radius, Bits<Word>& to, Bits<Word>& other, Bits<Word>& scratch) {
+  copy_plane(team, mask, to);
+  copy_plane(team, mask, other);
+  morph<false>(team, to, scratch, radius);
+  morph<true>(team, other, scratch, radius);
+  const Bits<Word> band = to, inside = other;
+  team.for_each(band.columns(), band.lines(), [=](int c, int i) { band.column(c)[i] &= Word(~inside.column(c)[i]); });
+}
 
+// params: radius, probability of 2^15.
 template <class Team, class Word>
-QG_ROW void smooth(const Team&, Canvas<Word>&, const int32_t*, const Draw&) {}
+QG_ROW void jagged(const Team& team, Canvas<Word>& canvas, const int32_t* params, const Draw& draw) {
+  find_band(team, canvas.mask, params[0], canvas.spare[0], canvas.spare[1], canvas.spare[2]);
+  const Bits<Word> mask = canvas.mask, band = canvas.spare[0], random = canvas.spare[1];
+  chance(team, draw, params[1], random, canvas.spare[2]);
+  team.for_each(mask.columns(), mask.lines(), [=](int c, int i) {
+    const Word at = band.column(c)[i];
+    Word* const word = mask.column(c) + i;
+    *word = Word((*word & Word(~at)) | (random.column(c)[i] & at));
+  });
+}
+
+// params: radius.
+template <class Team, class Word>
+QG_ROW void smooth(const Team& team, Canvas<Word>& canvas, const int32_t* params, const Draw&) {
+  find_band(team, canvas.mask, params[0], canvas.spare[0], canvas.spare[1], canvas.spare[2]);
+  smooth_band(team, canvas.mask, canvas.spare[0], params[0], canvas.spare[1], canvas.arena);
+  swap_planes(canvas.mask, canvas.spare[1]);
+}
 
 }  // namespace QG_NAMESPACE

@@ -1,0 +1,131 @@
+// The blur of `smooth`: only pixels of the band are decided, the others see one value. A column of words at a time: sums along x of its
+// lines into the arena, then sums of those along y.
+#pragma once
+#include "bits.h"
+#include "team.h"
+
+namespace QG_NAMESPACE {
+
+constexpr int kMostSmoothing = 31;
+
+// Weights at distance 0 .. radius px, as recipes/operations.py smoothing_weights gives them (which made this table).
+QG_HD const uint16_t* smoothing_weights(int radius) {
+  static constexpr uint16_t kWeights[] = {
+      512, 234, 512, 339, 98,  512, 397, 185, 52,  512, 431, 256, 108, 32,  512, 452, 311, 166, 69,  22,  512, 466, 351, 219, 113, 48,  17,
+      512, 475, 381, 263, 157, 81,  36,  14,  512, 482, 404, 300, 198, 116, 60,  28,  11,  512, 488, 421, 330, 234, 151, 88,  47,  22,  10,
+      512, 492, 435, 355, 266, 185, 118, 69,  38,  19,  9,   512, 495, 446, 375, 294, 215, 147, 94,  56,  31,  16,  8,   512, 497, 455, 392,
+      318, 243, 175, 119, 76,  46,  26,  14,  7,   512, 499, 462, 406, 339, 268, 202, 144, 98,  63,  39,  22,  12,  7,   512, 501, 468, 418,
+      356, 291, 227, 169, 120, 82,  53,  33,  20,  11,  6,   512, 502, 473, 428, 372, 311, 249, 192, 142, 101, 69,  46,  29,  17,  10,  6,
+      512, 503, 477, 436, 385, 328, 270, 214, 164, 121, 86,  59,  39,  25,  16,  9,   5,   512, 504, 480, 444, 397, 344, 288, 234, 185, 141,
+      104, 74,  52,  35,  22,  14,  9,   5,   512, 505, 483, 450, 407, 358, 305, 253, 204, 160, 122, 90,  65,  45,  31,  20,  13,  8,   5,
+      512, 505, 486, 455, 416, 370, 321, 271, 223, 179, 139, 106, 79,  57,  40,  27,  18,  12,  8,   5,   512, 506, 488, 460, 424, 381, 334,
+      287, 240, 196, 157, 122, 93,  69,  50,  36,  25,  17,  11,  7,   5,   512, 506, 490, 465, 431, 391, 347, 301, 256, 213, 174, 138, 108,
+      82,  61,  45,  32,  22,  15,  10,  7,   4,   512, 507, 492, 468, 437, 400, 358, 315, 271, 229, 190, 154, 123, 96,  73,  55,  40,  29,
+      21,  14,  10,  6,   4,   512, 507, 494, 472, 442, 408, 369, 327, 285, 244, 205, 170, 137, 109, 86,  66,  49,  37,  27,  19,  13,  9,
+      6,   4,   512, 508, 495, 475, 447, 415, 378, 339, 298, 259, 220, 185, 152, 123, 98,  77,  59,  45,  33,  24,  18,  12,  9,   6,   4,
+      512, 508, 496, 477, 452, 421, 386, 349, 311, 272, 234, 199, 166, 137, 111, 88,  69,  54,  41,  31,  22,  16,  12,  8,   6,   4,   512,
+      508, 497, 480, 456, 427, 394, 359, 322, 284, 248, 213, 180, 150, 123, 100, 80,  63,  49,  37,  28,  21,  15,  11,  8,   5,   4,   512,
+      509, 498, 482, 460, 432, 401, 368, 332, 296, 260, 226, 193, 163, 136, 112, 91,  73,  57,  45,  34,  26,  19,  14,  10,  7,   5,   4,
+      512, 509, 499, 484, 463, 437, 408, 376, 342, 307, 272, 239, 206, 176, 149, 124, 102, 83,  66,  52,  41,  32,  24,  18,  13,  10,  7,
+      5,   4,   512, 509, 500, 485, 466, 442, 414, 383, 351, 317, 284, 251, 219, 189, 161, 136, 113, 93,  76,  61,  48,  38,  29,  22,  17,
+      13,  9,   7,   5,   4,   512, 509, 501, 487, 469, 446, 419, 390, 359, 327, 294, 262, 231, 201, 173, 147, 124, 103, 85,  69,  56,  44,
+      35,  27,  21,  16,  12,  9,   7,   5,   3,   512, 509, 501, 489, 471, 450, 424, 397, 367, 336, 304, 273, 242, 212, 185, 159, 135, 114,
+      95,  78,  64,  52,  41,  33,  26,  20,  15,  12,  9,   6,   5,   3};
+  return kWeights + (radius - 1) * (radius + 2) / 2;
+}
+
+// Sums along x of one column of words.
+QG_HD size_t smooth_arena(const Extent& e) { return size_t(e.height) * 32; }
+
+// Words of a line as if its ends were repeated beyond the image.
+template <class Word>
+QG_HD Word repeated_ends(const Bits<Word>& mask, int c, int line) {
+  const int last = mask.columns() - 1;
+  const Word first_word = mask.column(0)[line], last_word = mask.column(last)[line], inside = mask.last_column();
+  const Word end = Word(0) - Word(last_word >> ((mask.extent.width - 1) % bits_of<Word>()) & 1);
+  if (c < 0) return Word(0) - Word(first_word & 1);
+  if (c > last) return end;
+  return c < last ? mask.column(c)[line] : Word((last_word & inside) | (end & Word(~inside)));
+}
+
+template <class Word>
+QG_HD void bits_to_flags(Word v, uint8_t* to) {
+#ifndef __CUDACC__
+  if (sizeof(Word) == 8) return unpack64(v, to, 64);
+#endif
+  for (int x = 0; x < bits_of<Word>(); ++x) to[x] = uint8_t(v >> x & 1);
+}
+template <class Word>
+QG_HD Word flags_to_bits(const uint8_t* from) {
+#ifndef __CUDACC__
+  if (sizeof(Word) == 8) return Word(pack64(from, 64));
+#endif
+  Word v = 0;
+  for (int x = 0; x < bits_of<Word>(); ++x) v |= Word(from[x] != 0) << x;
+  return v;
+}
+
+// to = sums along x of the pixels of word column c.
+template <class Word>
+QG_HD void smooth_line(const Bits<Word>& mask, int c, int line, const uint16_t* weights, int radius, int total, uint16_t* to) {
+  constexpr int kBits = bits_of<Word>();
+  const Word before = repeated_ends(mask, c - 1, line), here = repeated_ends(mask, c, line), after = repeated_ends(mask, c + 1, line);
+  // What is seen of the neighbours: their pixels within reach.
+  const Word left = Word(before >> (kBits - radius)), right = Word(after << (kBits - radius)), reach = Word(~Word(0)) >> (kBits - radius);
+  const bool ones = here == Word(~Word(0)) && left == reach && right == Word(reach << (kBits - radius));
+  if (ones || (here == 0 && left == 0 && right == 0)) {
+    for (int x = 0; x < kBits; ++x) to[x] = uint16_t(ones ? total : 0);
+    return;
+  }
+  uint8_t flags[3 * kBits];
+  bits_to_flags(before, flags);
+  bits_to_flags(here, flags + kBits);
+  bits_to_flags(after, flags + 2 * kBits);
+  const uint8_t* const middle = flags + kBits;
+  uint16_t sum[kBits];
+  for (int x = 0; x < kBits; ++x) sum[x] = uint16_t(middle[x] * weights[0]);
+  for (int d = 1; d <= radius; ++d) {
+    const uint16_t weight = weights[d];
+    for (int x = 0; x < kBits; ++x) sum[x] = uint16_t(sum[x] + uint8_t(middle[x - d] + middle[x + d]) * weight);
+  }
+  for (int x = 0; x < kBits; ++x) to[x] = sum[x];
+}
+
+// out = mask blurred, where the band is; elsewhere the mask.
+template <class Team, class Word>
+QG_HD void smooth_band(const Team& team, const Bits<Word>& mask, const Bits<Word>& band, int radius, const Bits<Word>& out,
+                       int32_t* arena) {
+  constexpr int kBits = bits_of<Word>();
+  const uint16_t* const weights = smoothing_weights(radius);
+  int total = weights[0];
+  for (int d = 1; d <= radius; ++d) total += 2 * weights[d];
+  const int lines = mask.extent.height, columns = mask.columns();
+  uint16_t* const sums = reinterpret_cast<uint16_t*>(arena);
+  for (int c = 0; c < columns; ++c) {
+    const Word* const wanted = band.column(c);
+    const int any = team.sum(1, lines, [=](int, int i) { return int(wanted[i] != 0); });
+    if (any) team.for_each(lines, [=](int i) { smooth_line(mask, c, i, weights, radius, total, sums + size_t(i) * kBits); });
+    const Word inside = c + 1 < columns ? Word(~Word(0)) : mask.last_column();
+    team.for_each(lines, [=](int i) {
+      const Word was = mask.column(c)[i], at = wanted[i];
+      if (at == 0) {
+        out.column(c)[i] = was;
+        return;
+      }
+      int32_t sum[kBits];
+      const uint16_t* const middle = sums + size_t(i) * kBits;
+      for (int x = 0; x < kBits; ++x) sum[x] = middle[x] * weights[0];
+      for (int d = 1; d <= radius; ++d) {
+        const uint16_t* const up = sums + size_t(max_of(i - d, 0)) * kBits;
+        const uint16_t* const down = sums + size_t(min_of(i + d, lines - 1)) * kBits;
+        const int32_t weight = weights[d];
+        for (int x = 0; x < kBits; ++x) sum[x] += (up[x] + down[x]) * weight;
+      }
+      uint8_t flags[kBits];
+      for (int x = 0; x < kBits; ++x) flags[x] = uint8_t(2 * sum[x] > total * total);
+      out.column(c)[i] = Word((was & Word(~at)) | (flags_to_bits<Word>(flags) & at & inside));
+    });
+  }
+}
+
+}  // namespace QG_NAMESPACE
