@@ -43,12 +43,25 @@ QG_HD bool solve(int64_t (&rows)[kTerms][kTerms], int64_t (&right)[kTerms], int6
 QG_HD int u_of(int32_t packed) { return int16_t(packed & 0xFFFF); }
 QG_HD int v_of(int32_t packed) { return packed >> 16; }
 
+// Adds the terms of all packed corners and their products, those of j <= k.
+template <int kTerms>
+QG_HD void add_terms(const Corners& corners, int u0, int v0, int64_t (&products)[kTerms][kTerms], int64_t (&sums)[kTerms]) {
+  for (int i = 0; i < corners.count; ++i) {
+    const int u = u_of(corners.at[i]) - u0, v = v_of(corners.at[i]) - v0;
+    const int all[5] = {int((int64_t(u) * u) >> kUnit), int((int64_t(u) * v) >> kUnit), int((int64_t(v) * v) >> kUnit), u, v};
+    for (int j = 0; j < kTerms; ++j) {
+      for (int k = j; k < kTerms; ++k) products[j][k] += int64_t(all[j]) * all[k];
+      sums[j] += all[j];
+    }
+  }
+}
+
 struct Conic {
   int64_t a, b, c;                             // Q16
   int64_t total_x, total_y, unit, count;       // a pixel's u is (x count - total_x) 2^14 / unit
   int32_t centre_u, centre_v, half, is_there;  // half a pixel
 
-  QG_HD int64_t place(int x, int64_t total) const { return floor_div((x * count - total) * (1 << kUnit), unit); }
+  QG_HD int64_t place(int x, int64_t total) const { return floor_div_near((x * count - total) * (1 << kUnit), unit); }
   QG_HD int64_t value(int64_t x, int64_t y) const { return a * ((x * x) >> kUnit) + b * ((x * y) >> kUnit) + c * ((y * y) >> kUnit); }
   QG_HD int64_t nearer(int64_t w) const { return w > half ? w - half : w < -half ? w + half : 0; }
 };
@@ -73,17 +86,12 @@ QG_HD bool fit_conic(const Corners& outline, Conic* to) {
                           found.total_y - int64_t(low_y) * n};
   for (int k = 0; k < 4; ++k) found.unit = far[k] > found.unit ? far[k] : found.unit;
 
-  int64_t rows[5][5] = {}, right[5] = {}, conic[5];
   for (int i = 0; i < n; ++i) {
-    const int x = x_of(outline.at[i]), y = y_of(outline.at[i]);
-    const int u = int(found.place(x, found.total_x)), v = int(found.place(y, found.total_y));
+    const int64_t u = found.place(x_of(outline.at[i]), found.total_x), v = found.place(y_of(outline.at[i]), found.total_y);
     outline.at[i] = int32_t(uint32_t(v) << 16 | (uint32_t(u) & 0xFFFF));
-    const int64_t terms[5] = {(u * u) >> kUnit, (u * v) >> kUnit, (v * v) >> kUnit, u, v};
-    for (int j = 0; j < 5; ++j) {
-      for (int k = j; k < 5; ++k) rows[j][k] += terms[j] * terms[k];
-      right[j] += terms[j];
-    }
   }
+  int64_t rows[5][5] = {}, right[5] = {}, conic[5];
+  add_terms(outline, 0, 0, rows, right);
   if (!solve(rows, right, n, conic)) return false;
   for (int k = 0; k < 5; ++k) conic[k] >>= 8;
   const int64_t a = conic[0], b = conic[1], c = conic[2], d = conic[3], e = conic[4];
@@ -93,14 +101,7 @@ QG_HD bool fit_conic(const Corners& outline, Conic* to) {
   if (u0 > farthest || u0 < -farthest || v0 > farthest || v0 < -farthest) return false;
 
   int64_t about[3][3] = {}, sums[3] = {}, centred[3];
-  for (int i = 0; i < n; ++i) {
-    const int64_t u = u_of(outline.at[i]) - u0, v = v_of(outline.at[i]) - v0;
-    const int64_t terms[3] = {(u * u) >> kUnit, (u * v) >> kUnit, (v * v) >> kUnit};
-    for (int j = 0; j < 3; ++j) {
-      for (int k = j; k < 3; ++k) about[j][k] += terms[j] * terms[k];
-      sums[j] += terms[j];
-    }
-  }
+  add_terms(outline, int(u0), int(v0), about, sums);
   if (!solve(about, sums, n, centred)) return false;
   found.a = centred[0] >> 8;
   found.b = centred[1] >> 8;
@@ -116,35 +117,71 @@ QG_HD bool fit_conic(const Corners& outline, Conic* to) {
 
 constexpr int32_t kNowhere = INT32_MIN;  // a column that is too far from the mean
 
-// Pixels of a line, `from` <= i < `to`, at which the ellipse's value is at most 2^30, are set. u: the coordinate of each pixel, rising.
+// A line of pixels, and the coordinates of the three that each pixel stands for: itself, and half a pixel nearer to the centre along x and
+// along y. The outline is drawn too, and an outline of whole pixels may lie that far outside.
 //
-// The value is G = (a u^2 + b u v + c v^2) / 2^14, but for rounding down thrice: it is less than `slack` away from G. G is convex in u. So
-// where the value is above the limit by 2 slack and G grows outwards, nothing farther out is inside; between two pixels whose value is
-// below the limit by 2 slack all is inside. What is left is looked at pixel by pixel, from a guess of both ends on; the guess decides
+// The value of one is G = (a u^2 + b u v + c v^2) / 2^14, but for rounding down thrice: less than `slack` / 2 away from G. G is convex in
+// u. So where the value is above the limit by the slack and G grows outwards, nothing farther out is inside; and between two pixels where
+// it is below the limit by the slack all is inside. What is left is looked at pixel by pixel, from a guess of both ends on, that decides
 // nothing.
 template <class Word>
-QG_HD void set_inside(const Conic& conic, const Bits<Word>& mask, int line, const int32_t* u, int from, int to, int64_t v, int left,
-                      int right) {
-  constexpr int kBits = bits_of<Word>();
-  const int64_t a = conic.a, b = conic.b, whole = conic.c * ((v * v) >> kUnit), limit = int64_t(1) << 30;
-  const int64_t slack = 2 * (conic.a + conic.c + (b < 0 ? -b : b));
-  const auto look = [&](int i) {
-    const int64_t value = a * ((int64_t(u[i]) * u[i]) >> kUnit) + b * ((u[i] * v) >> kUnit) + whole;
-    if (value <= limit) *word_at(mask, i, line) |= Word(1) << (i % kBits);
-    return value;
+struct ConicLine {
+  const Conic& conic;
+  const int32_t *u, *across;
+  Bits<Word> mask;
+  int line;
+  int64_t v, down, slack;
+
+  struct Look {
+    unsigned surely_inside;  // bit k: by the k-th of the three
+    bool left_outside, right_outside;
   };
-  const auto growth = [&](int i) { return 2 * a * u[i] + b * v; };
-  left = left < from ? from : left >= to ? to - 1 : left;
-  right = right < left ? left : right >= to ? to - 1 : right;
-  for (int i = left; i >= from; --i)
-    if (look(i) > limit + slack && growth(i) <= 0) break;
-  int first = left, last = right;
-  while (first < right && look(first) > limit - slack) ++first;
-  for (int i = right; i < to; ++i)
-    if (look(i) > limit + slack && growth(i) >= 0) break;
-  while (last > first && look(last) > limit - slack) --last;
-  for (int c = first / kBits; first < last && c * kBits <= last; ++c) mask.column(c)[line] |= span_word<Word>(c, first, last + 1);
-}
+
+  // Sets the pixel if it is inside.
+  QG_HD Look look(int i) const {
+    constexpr int kBits = bits_of<Word>();
+    const int64_t limit = int64_t(1) << 30, a = conic.a, b = conic.b, c = conic.c, at[3] = {across[i], u[i], u[i]}, by[3] = {v, down, v};
+    Look seen{0, true, true};
+    bool inside = false;
+    for (int k = 0; k < 3; ++k) {
+      const int64_t value = a * ((at[k] * at[k]) >> kUnit) + b * ((at[k] * by[k]) >> kUnit) + c * ((by[k] * by[k]) >> kUnit);
+      const int64_t growth = 2 * a * at[k] + b * by[k];
+      inside |= value <= limit;
+      seen.surely_inside |= unsigned(value <= limit - slack) << k;
+      seen.left_outside &= value > limit + slack && growth <= 0;
+      seen.right_outside &= value > limit + slack && growth >= 0;
+    }
+    *word_at(mask, i, line) |= Word(inside) << (i % kBits);
+    return seen;
+  }
+
+  // The line's pixels from <= i < to.
+  QG_HD void fill(int from, int to, int left, int right) const {
+    left = left < from ? from : left >= to ? to - 1 : left;
+    right = right < left ? left : right >= to ? to - 1 : right;
+    int first = left, last = right;
+    Look seen = look(left);
+    unsigned by_first = seen.surely_inside, by_last = 0;
+    for (int i = left; !seen.left_outside && --i >= from;) seen = look(i);
+    while (!by_first && first < right) by_first = look(++first).surely_inside;
+    seen = look(right);
+    by_last = seen.surely_inside;
+    for (int i = right; !seen.right_outside && ++i < to;) seen = look(i);
+    while (!by_last && last > first) by_last = look(--last).surely_inside;
+    if (last - first < 2) return;
+    // The same one of the three at both ends, or two that hold the middle both.
+    bool all = by_first & by_last;
+    if (!all) {
+      const unsigned middle = look((first + last) / 2).surely_inside;
+      all = (by_first & middle) && (by_last & middle);
+    }
+    if (all) {
+      for (int c = first / bits_of<Word>(); c * bits_of<Word>() <= last; ++c) mask.column(c)[line] |= span_word<Word>(c, first, last + 1);
+    } else {
+      for (int i = first + 1; i < last; ++i) look(i);
+    }
+  }
+};
 
 // The pixels inside or on the ellipse, in canvas.mask. The outline is drawn too: up to half a pixel along x or along y may be missing, as
 // in an outline of whole pixels. across: scratch, 2 a column of pixels.
@@ -159,8 +196,15 @@ QG_HD void fill_conic(const Team& team, const Bits<Word>& mask, const Conic* con
     u[x] = near ? int32_t(place) - conic->centre_u : kNowhere;
     across[x] = near ? int32_t(conic->nearer(u[x])) : kNowhere;
   });
+  const Conic e = *conic;
+  // In u^2 + 2 slope u v + (flatness + slope^2) v^2 = top; how many pixels a unit is.
+  const double slope = double(e.b) / (2 * double(e.a)), flatness = double(e.c) / double(e.a) - slope * slope;
+  const double top = double(int64_t(1) << 44) / double(e.a);
+  const double pixels = double(e.unit) / (double(e.count) * (1 << kUnit)), middle = double(e.total_x) / double(e.count);
+  // The least that G is on a line is (4 a c - b^2) v^2 / (4 a 2^14).
+  const int64_t slack = 2 * (e.a + e.c + (e.b < 0 ? -e.b : e.b)), least = (4 * e.a * e.c - e.b * e.b) >> 26;
+  const int64_t most = (((int64_t(1) << 30) + slack) * (4 * e.a) >> 12) + 1;
   team.for_each(mask.lines(), [=](int y) {
-    const Conic e = *conic;
     const int64_t place = e.place(y, e.total_y);
     if (place > 4 << kUnit || place < -(4 << kUnit)) return;
     int from = 0, to = width;
@@ -168,20 +212,17 @@ QG_HD void fill_conic(const Team& team, const Bits<Word>& mask, const Conic* con
     while (to > from && u[to - 1] == kNowhere) --to;
     if (from == to) return;
     const int64_t v = place - e.centre_v, down = e.nearer(v);
-    const double a = double(e.a), slope = double(e.b) / (2 * a), flatness = double(e.c) / a - slope * slope;
-    const double pixels = double(e.unit) / (double(e.count) * (1 << kUnit)), middle = double(e.total_x) / double(e.count);
+    if (least * (down * down) > most) return;
+    double left = width, right = 0;
     for (int k = 0; k < 3; ++k) {
-      const double w = double(k == 1 ? down : v), square = 17592186044416. / a - flatness * w * w;
-      const double reach = square > 0 ? double(whole_root(int64_t(square))) : 0, half = k == 0 ? double(e.half) : 0;
-      const double left = (-slope * w - reach - half + e.centre_u) * pixels + middle, right = left + 2 * (reach + half) * pixels;
-      set_inside(e, mask, y, k == 0 ? across : u, from, to, k == 1 ? down : v,
-                 int(left < 0       ? 0
-                     : left > width ? width
-                                    : left),
-                 int(right < 0       ? 0
-                     : right > width ? width
-                                     : right));
+      const double w = double(k == 1 ? down : v), square = top - flatness * w * w;
+      const double reach = rough_root(square > 0 ? square : 0) + (k == 0 ? double(e.half) : 0), centre = e.centre_u - slope * w;
+      const double begin = (centre - reach) * pixels + middle, end = (centre + reach) * pixels + middle;
+      left = begin < left ? begin : left;
+      right = end > right ? end : right;
     }
+    const ConicLine<Word> pixel_line{e, u, across, mask, y, v, down, slack};
+    pixel_line.fill(from, to, int(left < 0 ? 0 : left), int(right > width ? width : right));
   });
 }
 

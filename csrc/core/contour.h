@@ -40,9 +40,8 @@ QG_HD Corners trace(const Bits<Word>& mask, int start_x, int start_y, int32_t* m
   int count = 0, x = start_x, y = start_y, look = 0, came = -1, first = -1;
   for (;;) {
     const unsigned up = three_pixels(mask, x, y - 1), level = three_pixels(mask, x, y), down = three_pixels(mask, x, y + 1);
-    // Bit 0 .. 7: E, SE, S, SW, W, NW, N, NE.
-    const unsigned ring = (level >> 2) | (down >> 2) << 1 | (down & 2) << 1 | (down & 1) << 3 | (level & 1) << 4 | (up & 1) << 5 |
-                          (up & 2) << 5 | (up >> 2) << 7;
+    // Bit 0 .. 7: E, SE, S, SW, W, NW, N, NE. The nibbles are the numbers 0 .. 7 with their bits reversed.
+    const unsigned ring = level >> 2 | (0x73516240u >> (4 * down) & 7) << 1 | (level & 1) << 4 | up << 5;
     if (ring == 0) {
       corners[count++] = corner_at(x, y);
       return {corners, count};
@@ -53,10 +52,9 @@ QG_HD Corners trace(const Bits<Word>& mask, int start_x, int start_y, int32_t* m
       memory[0] = corner_at(x, y);
       return {memory, count + 1};
     }
-    if (first < 0)
-      first = direction;
-    else if (direction != came)
-      corners[count++] = corner_at(x, y);
+    corners[count] = corner_at(x, y);
+    count += first >= 0 && direction != came;
+    first = first < 0 ? direction : first;
     // 1 0 -1 by two bits a direction, plus 1.
     x += int(0x901Au >> (2 * direction) & 3) - 1;
     y += int(0x01A9u >> (2 * direction) & 3) - 1;
