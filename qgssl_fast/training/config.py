@@ -70,8 +70,10 @@ class QualityConfig:
     """Corruption recipe: paper, default, or the path of a TOML file."""
     epochs: int = 150
     """Epochs of training."""
+    steps_per_epoch: int | None = None
+    """Optimiser steps per epoch; null: as many as corruptions_per_image needs."""
     corruptions_per_image: int = 50
-    """Corrupted masks per labelled image and epoch."""
+    """Corrupted masks per labelled image and epoch, where steps_per_epoch is null."""
     validation_corruptions: int = 5
     """Corrupted masks per validation image (drawn once, from a fixed seed)."""
     test_corruptions: int = 5

@@ -23,8 +23,9 @@ def estimate_seconds(
     masks = (images[:, 0] > 0.5).to(torch.uint8)
     weak_steps = config.weak.steps_per_epoch or -(-labelled // config.weak.batch)
     seconds = config.weak.epochs * weak_steps * min(config.weak.batch, labelled) * _per_image(weak, images)
-    samples = config.quality.epochs * labelled * config.quality.corruptions_per_image
-    seconds += samples * _per_image(predictor, images, masks)
+    quality = config.quality
+    per_epoch = quality.steps_per_epoch or -(-labelled * quality.corruptions_per_image // quality.batch)
+    seconds += quality.epochs * per_epoch * quality.batch * _per_image(predictor, images, masks)
     steps = seg.epochs * (seg.steps_per_epoch or -(-labelled // seg.labelled_batch))
     active = max(0.0, 1 - seg.method_lambda.start / seg.epochs)
     unlabelled = wanting * active * seg.unlabelled_batch * 1.5  # teacher and predictor cost about half a student's step

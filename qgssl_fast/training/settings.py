@@ -130,7 +130,8 @@ def check(config: Config) -> None:
     for key in POSITIVE:
         section, name = key.split(".")
         want(getattr(getattr(config, section), name) > 0, key, "more than 0", getattr(getattr(config, section), name))
-    for section, steps in (("weak", weak.steps_per_epoch), ("segmenter", segmenter.steps_per_epoch)):
+    for section in ("weak", "quality", "segmenter"):
+        steps = getattr(config, section).steps_per_epoch
         want(steps is None or steps > 0, f"{section}.steps_per_epoch", "1 or more, or null", steps)
     want(config.quality.warmup >= 0, "quality.warmup", "0 or more", config.quality.warmup)
     want(0 <= segmenter.ema < 1, "segmenter.ema", "0 <= ema < 1", segmenter.ema)

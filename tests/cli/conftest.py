@@ -11,7 +11,7 @@ TINY = """
 images: {size: [32, 32]}
 phantoms: {train: 6, val: 4, test: 6, unlabeled: 12}
 weak: {epochs: 2, steps_per_epoch: 2, batch: 4, snapshots: [1, 2], options: {channels: [4, 8, 16], strides: [2, 2]}}
-quality: {epochs: 2, corruptions_per_image: 8, batch: 16}
+quality: {epochs: 2, steps_per_epoch: 3, batch: 16}
 segmenter:
   epochs: 4
   steps_per_epoch: 2

@@ -128,7 +128,7 @@ def test_another_network_starts_without_the_presets_options(dataset, tmp_path, c
     words = ["train", "--preset", "phantoms", "--data", str(dataset()), "--out", str(out), "--method", "SUP"]
     words += ["--segmenter.network", "SegResNet", "--segmenter.epochs", "1", "--segmenter.steps_per_epoch", "1"]
     words += ["--weak.epochs", "1", "--weak.snapshots", "[1]", "--quality.epochs", "1", "--images.size", "[32, 32]"]
-    assert main([*words, "--quality.corruptions_per_image", "1"]) == 0
+    assert main([*words, "--quality.steps_per_epoch", "1"]) == 0
     assert "those of the preset are for UNet; SegResNet starts without any" in capsys.readouterr().out
     assert yaml.safe_load((out / "config.yaml").read_text())["segmenter"]["options"] == {}
 

@@ -95,7 +95,7 @@ class QualityStage(Stage):
         self.optimizer = adamw(model, config.lr, config.weight_decay)
         self.lr, self.clip, self.epochs, self.patience = config.lr, config.clip, config.epochs, config.patience
         self.warmup = config.warmup
-        self.steps_per_epoch = -(-len(train) * config.corruptions_per_image // config.batch)
+        self.steps_per_epoch = config.steps_per_epoch or -(-len(train) * config.corruptions_per_image // config.batch)
         self.order = Order(len(train), stable_seed(seed, self.name, "order"))
         self.corruptor = Corruptor(recipe, bank, self.seed)
         self.augmentation = augmentation(config.augmentation)
