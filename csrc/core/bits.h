@@ -60,6 +60,23 @@ QG_HD int count_ones(uint64_t v) {
 #endif
 }
 
+// Where one number k (from 0) of v is; there must be so many.
+QG_HD int nth_one(uint32_t v, int k) {
+  int at = 0;
+  for (int half = 16; half; half >>= 1) {
+    const int ones = count_ones(uint32_t(v >> at & ((1u << half) - 1)));
+    if (ones <= k) {
+      k -= ones;
+      at += half;
+    }
+  }
+  return at;
+}
+QG_HD int nth_one(uint64_t v, int k) {
+  const int low = count_ones(uint32_t(v));
+  return k < low ? nth_one(uint32_t(v), k) : 32 + nth_one(uint32_t(v >> 32), k - low);
+}
+
 // The four bytes of v as bits 0..3: 1 where a byte is not 0.
 QG_HD uint32_t nonzero_bytes(uint32_t v) {
   v = (((v & 0x7F7F7F7Fu) + 0x7F7F7F7Fu) | v) & 0x80808080u;

@@ -8,6 +8,13 @@
 #error "compile with -DQG_NAMESPACE=<a name of this object's own>"
 #endif
 
+// QG_LANES stands before an inner loop over neighbouring pixels whose turns do not touch each other: vector code on a CPU.
+#ifdef __CUDACC__
+#define QG_LANES
+#else
+#define QG_LANES _Pragma("GCC ivdep") _Pragma("GCC unroll 1")
+#endif
+
 // QG_HD: small, in line everywhere. QG_ROW: a function of its own; internal, so that it too is this object's alone.
 #ifdef __CUDACC__
 #define QG_HD __host__ __device__ __forceinline__

@@ -55,16 +55,6 @@ QG_HD void bits_to_flags(Word v, uint8_t* to) {
 #endif
   for (int x = 0; x < bits_of<Word>(); ++x) to[x] = uint8_t(v >> x & 1);
 }
-template <class Word>
-QG_HD Word flags_to_bits(const uint8_t* from) {
-#ifndef __CUDACC__
-  if (sizeof(Word) == 8) return Word(pack64(from, 64));
-#endif
-  Word v = 0;
-  for (int x = 0; x < bits_of<Word>(); ++x) v |= Word(from[x] != 0) << x;
-  return v;
-}
-
 // to = sums along x of the pixels of word column c.
 template <class Word>
 QG_HD void smooth_line(const Bits<Word>& mask, int c, int line, const uint16_t* weights, int radius, int total, uint16_t* to) {
@@ -86,9 +76,80 @@ QG_HD void smooth_line(const Bits<Word>& mask, int c, int line, const uint16_t* 
   for (int x = 0; x < kBits; ++x) sum[x] = uint16_t(middle[x] * weights[0]);
   for (int d = 1; d <= radius; ++d) {
     const uint16_t weight = weights[d];
-    for (int x = 0; x < kBits; ++x) sum[x] = uint16_t(sum[x] + uint8_t(middle[x - d] + middle[x + d]) * weight);
+    QG_LANES for (int x = 0; x < kBits; ++x) sum[x] = uint16_t(sum[x] + uint8_t(middle[x - d] + middle[x + d]) * weight);
   }
   for (int x = 0; x < kBits; ++x) to[x] = sum[x];
+}
+
+#if defined(__AVX2__) && !defined(__CUDACC__)
+// 16-bit lanes, of which pairs are multiplied and added to 32 bits.
+struct Lanes {
+#ifdef __AVX512BW__
+  using Vector = __m512i;
+  static constexpr int kPixels = 32;
+  QG_HD static Vector load(const uint16_t* from) { return _mm512_loadu_si512(from); }
+  QG_HD static Vector all(int v) { return _mm512_set1_epi32(v); }
+  QG_HD static Vector add_short(Vector a, Vector b) { return _mm512_add_epi16(a, b); }
+  QG_HD static Vector add(Vector a, Vector b) { return _mm512_add_epi32(a, b); }
+  QG_HD static Vector low(Vector a, Vector b, Vector weights) { return _mm512_madd_epi16(_mm512_unpacklo_epi16(a, b), weights); }
+  QG_HD static Vector high(Vector a, Vector b, Vector weights) { return _mm512_madd_epi16(_mm512_unpackhi_epi16(a, b), weights); }
+  // Bit k: lane k of the pixels in order is positive.
+  QG_HD static uint64_t positive(Vector low, Vector high) {
+    return _mm512_cmpgt_epi16_mask(_mm512_packs_epi32(low, high), _mm512_setzero_si512());
+  }
+#else
+  using Vector = __m256i;
+  static constexpr int kPixels = 16;
+  QG_HD static Vector load(const uint16_t* from) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)); }
+  QG_HD static Vector all(int v) { return _mm256_set1_epi32(v); }
+  QG_HD static Vector add_short(Vector a, Vector b) { return _mm256_add_epi16(a, b); }
+  QG_HD static Vector add(Vector a, Vector b) { return _mm256_add_epi32(a, b); }
+  QG_HD static Vector low(Vector a, Vector b, Vector weights) { return _mm256_madd_epi16(_mm256_unpacklo_epi16(a, b), weights); }
+  QG_HD static Vector high(Vector a, Vector b, Vector weights) { return _mm256_madd_epi16(_mm256_unpackhi_epi16(a, b), weights); }
+  QG_HD static uint64_t positive(Vector low, Vector high) {
+    const Vector above = _mm256_cmpgt_epi16(_mm256_packs_epi32(low, high), _mm256_setzero_si256());
+    const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(above), _mm256_extracti128_si256(above, 1));
+    return uint64_t(uint32_t(_mm_movemask_epi8(bytes)));
+  }
+#endif
+};
+
+// Where the sum along y of line `line` is above `most`. The sums along x stay below 2^14, two of them below 2^15.
+QG_HD void decide_line(const uint16_t* sums, int line, int lines, const uint16_t* weights, int radius, int most, uint64_t* to) {
+  using Vector = Lanes::Vector;
+  uint64_t word = 0;
+  for (int x = 0; x < 64; x += Lanes::kPixels) {
+    const auto pair = [&](int d) {
+      if (d > radius) return Lanes::all(0);
+      const Vector up = Lanes::load(sums + size_t(max_of(line - d, 0)) * 64 + x);
+      return Lanes::add_short(up, Lanes::load(sums + size_t(min_of(line + d, lines - 1)) * 64 + x));
+    };
+    const Vector middle = Lanes::load(sums + size_t(line) * 64 + x), first = pair(1), by = Lanes::all(weights[1] << 16 | weights[0]);
+    Vector low = Lanes::add(Lanes::all(-most), Lanes::low(middle, first, by));
+    Vector high = Lanes::add(Lanes::all(-most), Lanes::high(middle, first, by));
+    for (int d = 2; d <= radius; d += 2) {
+      const Vector a = pair(d), b = pair(d + 1), next = Lanes::all((d < radius ? weights[d + 1] << 16 : 0) | weights[d]);
+      low = Lanes::add(low, Lanes::low(a, b, next));
+      high = Lanes::add(high, Lanes::high(a, b, next));
+    }
+    word |= Lanes::positive(low, high) << x;
+  }
+  *to = word;
+}
+#endif
+
+template <class Word>
+QG_HD void decide_line(const uint16_t* sums, int line, int lines, const uint16_t* weights, int radius, int most, Word* to) {
+  constexpr int kBits = bits_of<Word>();
+  const uint16_t* const middle = sums + size_t(line) * kBits;
+  Word word = 0;
+  for (int x = 0; x < kBits; ++x) {
+    int sum = middle[x] * weights[0];
+    for (int d = 1; d <= radius; ++d)
+      sum += (sums[size_t(max_of(line - d, 0)) * kBits + x] + sums[size_t(min_of(line + d, lines - 1)) * kBits + x]) * weights[d];
+    word |= Word(sum > most) << x;
+  }
+  *to = word;
 }
 
 // out = mask blurred, where the band is; elsewhere the mask.
@@ -112,18 +173,9 @@ QG_HD void smooth_band(const Team& team, const Bits<Word>& mask, const Bits<Word
         out.column(c)[i] = was;
         return;
       }
-      int32_t sum[kBits];
-      const uint16_t* const middle = sums + size_t(i) * kBits;
-      for (int x = 0; x < kBits; ++x) sum[x] = middle[x] * weights[0];
-      for (int d = 1; d <= radius; ++d) {
-        const uint16_t* const up = sums + size_t(max_of(i - d, 0)) * kBits;
-        const uint16_t* const down = sums + size_t(min_of(i + d, lines - 1)) * kBits;
-        const int32_t weight = weights[d];
-        for (int x = 0; x < kBits; ++x) sum[x] += (up[x] + down[x]) * weight;
-      }
-      uint8_t flags[kBits];
-      for (int x = 0; x < kBits; ++x) flags[x] = uint8_t(2 * sum[x] > total * total);
-      out.column(c)[i] = Word((was & Word(~at)) | (flags_to_bits<Word>(flags) & at & inside));
+      Word blurred;
+      decide_line(sums, i, lines, weights, radius, total * total / 2, &blurred);
+      out.column(c)[i] = Word((was & Word(~at)) | (blurred & at & inside));
     });
   }
 }
