@@ -1,0 +1,200 @@
+// Scales, rotates and shifts: every pixel of the result looks its source up. Lines are cut to where their sources can lie in the mask's
+// box.
+#pragma once
+#include "blob.h"
+#include "canvas.h"
+#include "draw.h"
+#include "integers.h"
+#include "picture.h"
+#include "team.h"
+
+namespace QG_NAMESPACE {
+
+constexpr int64_t kOne = 65536;  // Q16.16
+
+// Counts of the mask's columns and lines, then four pictures (truncating) or one.
+QG_HD size_t affine_arena(const Extent& e) { return size_t(padded_width(e)) + size_t(e.height) + 4 * picture_words(e); }
+
+struct Turn {
+  int64_t cosine, sine;  // Q16.16
+};
+
+// Of Q16.16 degrees: quarter turns taken off, then Taylor polynomials in Q28.
+QG_HD Turn turn_of(int64_t degrees) {
+  const int64_t quarter = 90 * kOne, one = int64_t(1) << 28;
+  const int64_t turns = floor_div(degrees + quarter / 2, quarter);
+  const int64_t x = ((degrees - turns * quarter) * 18740330) >> 18;  // pi / 180 in Q30
+  const int64_t square = (x * x) >> 28;
+  int64_t s = one, c = one;
+  for (int k = 9; k > 1; k -= 2) {
+    s = one - floor_div((square * s) >> 28, k * (k - 1));
+    c = one - floor_div((square * c) >> 28, (k - 1) * (k - 2));
+  }
+  s = (((x * s) >> 28) + 2048) >> 12;
+  c = (c + 2048) >> 12;
+  switch (turns & 3) {
+    case 0:
+      return {c, s};
+    case 1:
+      return {-s, c};
+    case 2:
+      return {-c, -s};
+    default:
+      return {s, -c};
+  }
+}
+
+// Where pixel (x, y) comes from: x: ax x + bx y + cx, likewise y, Q16.16.
+struct Affine {
+  int64_t ax, bx, cx, ay, by, cy;
+};
+
+// Foreground lies within, ends included.
+struct Box {
+  int left, right, top, bottom;
+};
+
+struct Place {
+  int64_t area, x, y;  // x, y: centroid, Q16.16
+  Box box;
+};
+
+template <class Team, class Word>
+QG_HD Place place_of(const Team& team, const Bits<Word>& mask, int32_t* arena) {
+  int32_t *const columns = arena, *const lines = arena + padded_width(mask.extent);
+  const int width = mask.extent.width, height = mask.extent.height;
+  count_lines(team, mask, columns, lines);
+  Place place{};
+  place.area = team.sum(1, height, [=](int, int i) { return int64_t(lines[i]); });
+  if (place.area == 0) return place;
+  place.x = (team.sum(1, width, [=](int, int i) { return int64_t(columns[i]) * i; }) << 16) / place.area;
+  place.y = (team.sum(1, height, [=](int, int i) { return int64_t(lines[i]) * i; }) << 16) / place.area;
+  Box box{0, width - 1, 0, height - 1};
+  while (columns[box.left] == 0) ++box.left;
+  while (columns[box.right] == 0) --box.right;
+  while (lines[box.top] == 0) ++box.top;
+  while (lines[box.bottom] == 0) --box.bottom;
+  place.box = box;
+  return place;
+}
+
+struct Between {
+  int begin, end;
+
+  // x of begin .. end with low <= a x + b <= high, and perhaps one or two more at each end: rounding does not matter.
+  QG_HD Between cut(int64_t a, double over_a, int64_t b, int64_t low, int64_t high) const {
+    if (a == 0) return b < low || b > high ? Between{0, 0} : *this;
+    const double p = double(low - b) * over_a, q = double(high - b) * over_a;
+    const int64_t first = int64_t(p < q ? p : q) - 1, last = int64_t(p < q ? q : p) + 2;
+    return {first > begin ? int(first < end ? first : end) : begin, last < end ? int(last > begin ? last : begin) : end};
+  }
+};
+
+// The pixels begin .. end of one line, to words of the canvas. `half` rounds: 2^15 to the nearest pixel; truncating, 2^10, and a pixel is
+// 1 where all that linear interpolation would weigh are: pictures hold the mask and its ANDs with its neighbours to the right, below, both.
+struct Sampler {
+  Picture picture;
+  Affine map;
+  int half;
+  bool truncate, narrow;  // narrow: all coordinates fit 32 bits
+
+  QG_HD uint32_t pixel(int x, int line) const {
+    const int64_t sx = map.ax * x + map.bx * line + map.cx + half, sy = map.ay * x + map.by * line + map.cy + half;
+    const int64_t px = sx >> 16, py = sy >> 16;
+    if (px < 0 || px >= picture.width || py < 0 || py >= picture.lines) return 0;
+    Picture from = picture;
+    if (truncate)
+      from.word += size_t((sx >> 11 & 31) != 0) * size_t(picture.words()) + size_t((sy >> 11 & 31) != 0) * 2 * size_t(picture.words());
+    return from.pixel(int(px), int(py));
+  }
+
+  template <class Word>
+  QG_HD Word word(int first, int begin, int end, int line) const {
+    Word found = 0;
+#ifdef QG_LANES32
+    if (narrow) {
+      using L = Lanes32;
+      const int64_t sx = map.bx * line + map.cx + half, sy = map.by * line + map.cy + half;
+      const auto step_x = L::times(L::ramp(), L::all(int(map.ax))), step_y = L::times(L::ramp(), L::all(int(map.ay)));
+      for (int x = begin / L::kLanes * L::kLanes; x < end; x += L::kLanes) {
+        const auto vx = L::add(L::all(int(sx + map.ax * x)), step_x), vy = L::add(L::all(int(sy + map.ay * x)), step_y);
+        const auto px = L::shifted<16>(vx), py = L::shifted<16>(vy);
+        const auto there = L::both(L::inside(px, picture.width), L::inside(py, picture.lines));
+        if (L::none(there)) continue;
+        auto index = picture.index(px, py);
+        if (truncate) {
+          index = L::add_where(L::any_of(vx, 31 << 11), index, picture.words());
+          index = L::add_where(L::any_of(vy, 31 << 11), index, 2 * picture.words());
+        }
+        found |= Word(L::gather_bits(there, picture.word, index, px)) << (x - first);
+      }
+      return found;
+    }
+#endif
+    for (int x = begin; x < end; ++x) found |= Word(pixel(x, line)) << (x - first);
+    return found;
+  }
+};
+
+// out = the mask through the map; the mask is used up where `truncate`.
+template <class Team, class Word>
+QG_HD void sample_affine(const Team& team, const Bits<Word>& mask, const Bits<Word>& out, const Bits<Word>& other, const Box& box,
+                         const Affine& map, bool truncate, int32_t* memory) {
+  constexpr int kBits = bits_of<Word>();
+  const int width = mask.extent.width, height = mask.extent.height, columns = mask.columns();
+  const auto size = [](int64_t v) { return v < 0 ? -v : v; };
+  const int64_t far_x = size(map.ax) * (columns * kBits) + size(map.bx) * height + size(map.cx);
+  const int64_t far_y = size(map.ay) * (columns * kBits) + size(map.by) * height + size(map.cy);
+  const int64_t most = (int64_t(1) << 31) - kOne;
+  Sampler sampler{picture_of(team, mask, memory), map, truncate ? 1024 : 32768, truncate, far_x < most && far_y < most};
+  if (truncate) {
+    const int words = sampler.picture.words();
+    team.for_each(columns, height, [=](int c, int i) {
+      const Word next = c + 1 < columns ? mask.column(c + 1)[i] : Word(0);
+      out.column(c)[i] = Word(mask.column(c)[i] & Word(Word(mask.column(c)[i] >> 1) | Word(next << (kBits - 1))));
+    });
+    picture_of(team, out, memory + words);
+    const auto and_below = [=](const Bits<Word>& from, const Bits<Word>& to) {
+      team.for_each(columns, height,
+                    [=](int c, int i) { to.column(c)[i] = i + 1 < height ? Word(from.column(c)[i] & from.column(c)[i + 1]) : Word(0); });
+    };
+    and_below(mask, other);
+    picture_of(team, other, memory + 2 * words);
+    and_below(out, other);
+    picture_of(team, other, memory + 3 * words);
+  }
+  const double over_ax = map.ax ? 1.0 / double(map.ax) : 0, over_ay = map.ay ? 1.0 / double(map.ay) : 0;
+  team.for_each(height, [=](int line) {
+    const int64_t half = sampler.half;
+    Between span = Between{0, width}.cut(map.ax, over_ax, map.bx * line + map.cx + half, box.left * kOne, box.right * kOne + kOne - 1);
+    span = span.cut(map.ay, over_ay, map.by * line + map.cy + half, box.top * kOne, box.bottom * kOne + kOne - 1);
+    for (int c = 0; c < columns; ++c) {
+      const int first = c * kBits, begin = max_of(span.begin, first), end = min_of(span.end, min_of(first + kBits, width));
+      out.column(c)[line] = begin < end ? sampler.template word<Word>(first, begin, end, line) : Word(0);
+    }
+  });
+  fill_padding(team, out, false);
+}
+
+// params: least and largest scale, degrees, reach of the side, all Q16.16; whether about the image's centre; whether to truncate.
+template <class Team, class Word>
+QG_ROW void affine(const Team& team, Canvas<Word>& canvas, const int32_t* params, const Draw& draw) {
+  const Bits<Word> mask = canvas.mask;
+  const int64_t width = mask.extent.width, height = mask.extent.height;
+  const Place place = place_of(team, mask, canvas.arena);
+  if (place.area == 0) return;
+  const Words4 words = draw.block(0);
+  const int64_t scale = between(words.word[0], params[0], params[1]), inverse = ((int64_t(1) << 32) + scale / 2) / scale;
+  const Turn turn = turn_of(between(words.word[1], -int64_t(params[2]), params[2]));
+  const int64_t a = (inverse * turn.cosine) >> 16, b = (inverse * turn.sine) >> 16;
+  const int64_t cx = params[4] ? (width - 1) * kOne / 2 : place.x, cy = params[4] ? (height - 1) * kOne / 2 : place.y;
+  // source = A (target - centre - shift) + centre, with A = rotation back / scale.
+  const int64_t x = cx + between(words.word[2], -params[3] * width, params[3] * width);
+  const int64_t y = cy + between(words.word[3], -params[3] * height, params[3] * height);
+  const Affine map{a, -b, cx - ((a * x - b * y) >> 16), b, a, cy - ((b * x + a * y) >> 16)};
+  int32_t* const memory = canvas.arena + padded_width(mask.extent) + int(height);
+  sample_affine(team, mask, canvas.spare[0], canvas.spare[1], place.box, map, params[5] != 0, memory);
+  swap_planes(canvas.mask, canvas.spare[0]);
+}
+
+}  // namespace QG_NAMESPACE

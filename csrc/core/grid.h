@@ -1,0 +1,100 @@
+// Stretches the cells of a grid, each axis by a table of source pixels. Along y lines are copied; along x too, of the mask turned about
+// its diagonal.
+#pragma once
+#include "canvas.h"
+#include "draw.h"
+#include "integers.h"
+#include "team.h"
+
+namespace QG_NAMESPACE {
+
+constexpr int kMostCells = 64;
+
+// Word columns of the turned mask, sources of both axes, factors and where their cells start.
+QG_HD size_t grid_arena(const Extent& e) {
+  return 2 * size_t(ceil_div(e.height, 64)) * (size_t(e.width) + 63) + size_t(e.width) + size_t(e.height) + 6 * kMostCells + 64;
+}
+
+// Turns a block of as many words as they have bits: bit x of word y becomes bit y of word x.
+template <class Word>
+QG_HD void turn_block(Word* block) {
+  Word keep = Word(~Word(0)) >> (bits_of<Word>() / 2);
+  for (int half = bits_of<Word>() / 2; half; half >>= 1, keep ^= Word(keep << half))
+    for (int first = 0; first < bits_of<Word>(); first += 2 * half) QG_LANES for (int i = first; i < first + half; ++i) {
+        const Word swapped = Word((block[i] >> half) ^ block[i + half]) & keep;
+        block[i + half] ^= swapped;
+        block[i] ^= Word(swapped << half);
+      }
+}
+
+// source[p] of an axis: the sum of the steps before p, scaled to the side and rounded. starts: int64 scratch, one a cell and one more.
+template <class Team>
+QG_HD void find_sources(const Team& team, const int32_t* factors, int cells, int side, int64_t* starts, int32_t* source) {
+  team.one([=] {
+    int64_t sum = 0;
+    for (int k = 0; k < cells; ++k) {
+      starts[k] = sum;
+      sum += int64_t(factors[k]) * ((k + 1) * side / cells - k * side / cells);
+    }
+    starts[cells] = sum;
+  });
+  const int64_t total = starts[cells] > 1 ? starts[cells] : 1, scale = int64_t(side) << 16;
+  team.for_each(cells, [=](int k) {
+    const int begin = k * side / cells, end = (k + 1) * side / cells;
+    if (begin == end) return;
+    // starts scale / total and its step as whole parts and remainders, so that only a cell divides
+    const int64_t first = starts[k] * scale, step = factors[k] * scale, step_whole = step / total, step_rest = step % total;
+    int64_t whole = first / total, rest = first % total;
+    for (int p = begin; p < end; ++p) {
+      const int64_t pixel = (whole + 32768) >> 16;
+      source[p] = int32_t(pixel < side ? pixel : side - 1);
+      whole += step_whole;
+      rest += step_rest;
+      const int64_t over = rest >= total;
+      whole += over;
+      rest -= total & -over;
+    }
+  });
+}
+
+// params: cells an axis, stretch in Q16.16.
+template <class Team, class Word>
+QG_ROW void grid(const Team& team, Canvas<Word>& canvas, const int32_t* params, const Draw& draw) {
+  constexpr int kBits = bits_of<Word>();
+  const int cells = params[0], height = canvas.mask.extent.height, width = canvas.mask.extent.width;
+  const int64_t least = 65536 - params[1], most = 65536 + int64_t(params[1]);
+  int64_t* const starts = reinterpret_cast<int64_t*>(canvas.arena);
+  int32_t* const factors = canvas.arena + 2 * (kMostCells + 1);
+  int32_t *const from_x = factors + 2 * kMostCells, *const from_y = from_x + width;
+  const uintptr_t behind = reinterpret_cast<uintptr_t>(from_y + height);
+  Word* const turned = reinterpret_cast<Word*>((behind + 7) / 8 * 8);
+  team.for_each(ceil_div(2 * cells, 4), [=](int block) {
+    const Words4 words = draw.block(uint32_t(block));
+    for (int k = 0; k < 4 && 4 * block + k < 2 * cells; ++k) factors[4 * block + k] = int32_t(between(words.word[k], least, most));
+  });
+  find_sources(team, factors, cells, width, starts, from_x);
+  find_sources(team, factors + cells, cells, height, starts, from_y);
+
+  const Bits<Word> mask = canvas.mask, across = canvas.spare[0], out = canvas.spare[1];
+  const int columns = mask.columns(), bands = ceil_div(height, kBits);
+  team.for_each(columns * bands, [=](int k) {
+    const int c = k % columns, band = k / columns, first = c * kBits;
+    Word block[kBits];
+    for (int i = 0; i < kBits; ++i) block[i] = band * kBits + i < height ? mask.column(c)[band * kBits + i] : Word(0);
+    turn_block(block);
+    Word* const to = turned + size_t(band) * size_t(width) + first;
+    for (int x = 0; x < kBits && first + x < width; ++x) to[x] = block[x];
+  });
+  team.for_each(columns * bands, [=](int k) {
+    const int c = k % columns, band = k / columns, first = c * kBits;
+    const Word* const from = turned + size_t(band) * size_t(width);
+    Word block[kBits];
+    for (int x = 0; x < kBits; ++x) block[x] = first + x < width ? from[from_x[first + x]] : Word(0);
+    turn_block(block);
+    for (int i = 0; i < kBits && band * kBits + i < height; ++i) across.column(c)[band * kBits + i] = block[i];
+  });
+  team.for_each(columns, height, [=](int c, int i) { out.column(c)[i] = across.column(c)[from_y[i]]; });
+  swap_planes(canvas.mask, canvas.spare[1]);
+}
+
+}  // namespace QG_NAMESPACE
