@@ -11,17 +11,6 @@ namespace QG_NAMESPACE {
 
 QG_HD size_t edge_arena(const Extent& extent) { return smooth_arena(extent); }
 
-// to = what dilation by the radius has more than erosion; `scratch` may change places with it. All three are not the mask.
-template <class Team, class Word>
-QG_HD void find_band(const Team& team, const Bits<Word>& mask, int radius, Bits<Word>& to, Bits<Word>& other, Bits<Word>& scratch) {
-  copy_plane(team, mask, to);
-  copy_plane(team, mask, other);
-  morph<false>(team, to, scratch, radius);
-  morph<true>(team, other, scratch, radius);
-  const Bits<Word> band = to, inside = other;
-  team.for_each(band.columns(), band.lines(), [=](int c, int i) { band.column(c)[i] &= Word(~inside.column(c)[i]); });
-}
-
 // params: radius, probability of 2^15.
 template <class Team, class Word>
 QG_ROW void jagged(const Team& team, Canvas<Word>& canvas, const int32_t* params, const Draw& draw) {

@@ -20,7 +20,9 @@ struct Lanes32 {
   QG_HD static Vector ramp() { return _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15); }
   QG_HD static Vector add(Vector a, Vector b) { return _mm512_add_epi32(a, b); }
   QG_HD static Vector times(Vector a, Vector b) { return _mm512_mullo_epi32(a, b); }
-  QG_HD static Vector clamp(Vector v, int most) { return _mm512_min_epi32(_mm512_max_epi32(v, all(0)), all(most)); }
+  QG_HD static Vector clamp(Vector v, int most) {
+    return _mm512_maskz_min_epi32(0xFFFF, _mm512_maskz_max_epi32(0xFFFF, v, all(0)), all(most));
+  }
   template <int kBits>
   QG_HD static Vector shifted(Vector v) {
     return _mm512_maskz_srai_epi32(0xFFFF, v, kBits);

@@ -3,7 +3,7 @@
 // about log2(r) passes. (s <= 2c + 1 would tile the window too, but a copy of what lay beyond the border would be missing.) Outside the
 // image lies the neutral value: 0 for dilation, 1 for erosion, so the border neither grows nor eats the mask.
 #pragma once
-#include "bits.h"
+#include "canvas.h"
 #include "team.h"
 
 namespace QG_NAMESPACE {
@@ -84,6 +84,17 @@ QG_HD void morph(const Team& team, Bits<Word>& mask, Bits<Word>& spare, int radi
     }
   }
   fill_padding(team, mask, false);
+}
+
+// to = what dilation by the radius has more than erosion; `scratch` may change places with it. All three are not the mask.
+template <class Team, class Word>
+QG_HD void find_band(const Team& team, const Bits<Word>& mask, int radius, Bits<Word>& to, Bits<Word>& other, Bits<Word>& scratch) {
+  copy_plane(team, mask, to);
+  copy_plane(team, mask, other);
+  morph<false>(team, to, scratch, radius);
+  morph<true>(team, other, scratch, radius);
+  const Bits<Word> band = to, inside = other;
+  team.for_each(band.columns(), band.lines(), [=](int c, int i) { band.column(c)[i] &= Word(~inside.column(c)[i]); });
 }
 
 }  // namespace QG_NAMESPACE

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,9 +14,7 @@ from ..recipes import Recipe
 from ..recipes.operations import LONGEST_SIDE, OPERATIONS
 from . import _check
 
-# QGSSL_NATIVE_CORRUPT=1 lets the C++ kernels serve while not every row is written.
-_native = ("native",) if os.environ.get("QGSSL_NATIVE_CORRUPT") else ()
-backends.register("corrupt", stem="corrupt", backends=(*_native, "reference"))
+backends.register("corrupt", stem="corrupt", backends=("native", "reference"))
 
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.uint8)
 _BANK_OPS = frozenset(operation.name for operation in OPERATIONS.values() if operation.bank)
