@@ -40,7 +40,8 @@ def test_no_symbol_is_shared_between_instruction_sets(compiler, csrc, tmp_path, 
         subprocess.run([compiler, *common, *flags, *source], check=True)
         symbols = subprocess.run([nm, "-C", str(target)], capture_output=True, text=True, check=True).stdout
         kinds = re.findall(r"^[0-9a-f]* +(\w) (.*)$", symbols, re.MULTILINE)
-        assert not [symbol for symbol in kinds if symbol[0] in "VvWwu"]
+        # What bears the set's own namespace meets no other set's.
+        assert not [symbol for symbol in kinds if symbol[0] in "VvWwu" and not symbol[1].startswith(f"qg_{name}::")]
         assert [text.split("(")[0] for kind, text in kinds if kind == "T"] == [f"qg_{name}::{stem}"]
 
 

@@ -102,7 +102,7 @@ def test_volumes_are_the_reference(data):
     masks = torch.from_numpy((rng.random(size) < rng.choice([0.01, 0.3, 0.97])).astype(np.uint8))
     recipe = RECIPES["default"]
     rows = torch.tensor(
-        [rng.permutation([recipe.index(name) for name in VOLUME_ROWS])[:3] for _ in masks], dtype=torch.int32
+        np.array([rng.permutation([recipe.index(name) for name in VOLUME_ROWS])[:3] for _ in masks], np.int32)
     ).reshape(-1, 3)
     a, b = (qf.replay(masks, recipe, rows, errors=True, backend=name) for name in ("native", "reference"))
     same(a, b)
@@ -179,7 +179,7 @@ save_file({"masks": out.masks, "quality": out.quality}, folder + "/again.safeten
 """
     save_file({"masks": masks}, tmp_path / "masks.safetensors")
     for backend in ("native", "reference"):
-        subprocess.run([sys.executable, "-c", code, str(tmp_path), backend], check=True, env=os.environ, timeout=120)
+        subprocess.run([sys.executable, "-c", code, str(tmp_path), backend], check=True, cwd=os.sep, timeout=120)
         again = load_file(tmp_path / "again.safetensors")
         assert torch.equal(again["masks"], out.masks)
         assert torch.equal(again["quality"], out.quality)
@@ -200,7 +200,9 @@ before = peak()
 qf.corrupt(masks, recipe, sample_ids=ids, out=out, backend="native")
 print(peak() - before)
 """
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, cwd=os.sep, capture_output=True, text=True, timeout=120
+    )
     assert int(done.stdout) < 4096  # KB; the masks are 32 MB
 
 

@@ -15,9 +15,9 @@ _C = pytest.importorskip("qgssl_fast._C", reason="the C++ module is not built")
 
 
 def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True, timeout=120
-    )
+    # Not where the tests are started from: a checkout's own folder would hide what is installed.
+    place = {"cwd": os.sep, "env": {**os.environ, **environment}}
+    return subprocess.run([sys.executable, "-c", code], **place, capture_output=True, text=True, timeout=120)
 
 
 # Known answers of Random123 1.14 (kat_vectors).

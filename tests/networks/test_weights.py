@@ -43,7 +43,7 @@ def test_a_failed_save_leaves_the_old_file(model, path, monkeypatch):
         file.write_bytes(b"half")
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("qgssl_fast.networks.weights.save_file", full)
+    monkeypatch.setattr("qgssl_fast.files.save_file", full)
     with pytest.raises(OSError, match="No space left"):
         model.save(path)
     assert path.read_bytes() == before

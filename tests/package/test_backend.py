@@ -114,7 +114,9 @@ except ValueError as error:
     print(error)
 """
     env = {key: value for key, value in os.environ.items() if key != "QGSSL_ISA"}
-    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, cwd=os.sep, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     count, error = done.stdout.splitlines()
     assert count == "1"
