@@ -186,7 +186,7 @@ struct ConicLine {
 // The pixels inside or on the ellipse, in canvas.mask. The outline is drawn too: up to half a pixel along x or along y may be missing, as
 // in an outline of whole pixels. across: scratch, 2 a column of pixels.
 template <class Team, class Word>
-QG_HD void fill_conic(const Team& team, const Bits<Word>& mask, const Conic* conic, int32_t* across) {
+QG_ROW void fill_conic(const Team& team, const Bits<Word>& mask, const Conic* conic, int32_t* across) {
   const int width = mask.extent.width;
   int32_t* const u = across + width;
   fill_plane(team, mask, false);
