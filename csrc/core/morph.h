@@ -4,6 +4,7 @@
 // image lies the neutral value: 0 for dilation, 1 for erosion, so the border neither grows nor eats the mask.
 #pragma once
 #include "canvas.h"
+#include "op.h"
 #include "team.h"
 
 namespace QG_NAMESPACE {
@@ -95,6 +96,14 @@ QG_HD void find_band(const Team& team, const Bits<Word>& mask, int radius, Bits<
   morph<true>(team, other, scratch, radius);
   const Bits<Word> band = to, inside = other;
   team.for_each(band.columns(), band.lines(), [=](int c, int i) { band.column(c)[i] &= Word(~inside.column(c)[i]); });
+}
+
+// The operation by its number; `mask` and `spare` may change places.
+template <class Team, class Word>
+QG_HD void morph_by(const Team& team, Bits<Word>& mask, Bits<Word>& spare, int32_t op, int radius) {
+  if (op == kErode || op == kOpening) morph<true>(team, mask, spare, radius);
+  if (op != kErode) morph<false>(team, mask, spare, radius);
+  if (op == kClosing) morph<true>(team, mask, spare, radius);
 }
 
 }  // namespace QG_NAMESPACE

@@ -4,6 +4,7 @@
 #include "edge.h"
 #include "fill.h"
 #include "morph.h"
+#include "op.h"
 #include "parts.h"
 #include "recipe.h"
 #include "shape.h"
@@ -11,45 +12,6 @@
 #include "warp.h"
 
 namespace QG_NAMESPACE {
-
-// Sixteen numbers a pair of families.
-enum Op : int32_t {
-  kErode = 0,
-  kDilate = 1,
-  kOpening = 2,
-  kClosing = 3,
-  kJagged = 8,
-  kSmooth = 9,
-  kShift = 16,
-  kAffine = 17,
-  kGrid = 18,
-  kElastic = 19,
-  kHoles = 24,
-  kIslands = 25,
-  kHolesAndIslands = 26,
-  kRectDropout = 27,
-  kEllipse = 32,
-  kPolygon = 33,
-  kConvexHull = 34,
-  kBoundingBox = 35,
-  kCircularBlob = 36,
-  kGaussianBlob = 37,
-  kLargestOnly = 40,
-  kDropComponent = 41,
-  kInvert = 48,
-  kEmpty = 49,
-  kFull = 50,
-  kRandom = 51,
-  kNothing = 52,
-  kFromOther = 56,
-  kFromWeak = 57,
-};
-
-QG_HD bool known_op(int32_t op) {
-  return (op >= kErode && op <= kClosing) || (op >= kJagged && op <= kSmooth) || (op >= kShift && op <= kElastic) ||
-         (op >= kHoles && op <= kRectDropout) || (op >= kEllipse && op <= kGaussianBlob) || (op >= kLargestOnly && op <= kDropComponent) ||
-         (op >= kInvert && op <= kNothing) || op == kFromOther || op == kFromWeak;
-}
 
 // int32 words of scratch that the operation wants on a mask of this size.
 QG_HD size_t arena_words(int32_t op, const Extent& extent) {
@@ -83,9 +45,7 @@ QG_HD size_t recipe_arena(const Recipe& recipe, const Extent& extent) {
 
 template <class Team, class Word>
 QG_ROW void morph_row(const Team& team, Canvas<Word>& canvas, int32_t op, int radius) {
-  if (op == kErode || op == kOpening) morph<true>(team, canvas.mask, canvas.spare[0], radius);
-  if (op != kErode) morph<false>(team, canvas.mask, canvas.spare[0], radius);
-  if (op == kClosing) morph<true>(team, canvas.mask, canvas.spare[0], radius);
+  morph_by(team, canvas.mask, canvas.spare[0], op, radius);
 }
 
 // One row on the canvas: row[0] is the operation, its parameters follow.

@@ -1,7 +1,7 @@
 // Erosion, dilation, opening and closing alone, one block a mask.
 #include "masks.h"
 // masks.h first: it says what __device__ is
-#include "../core/program.h"
+#include "../core/morph.h"
 #include "api.h"
 
 namespace QG_NAMESPACE {
@@ -21,9 +21,7 @@ __global__ void __launch_bounds__(kThreads, 1280 / kThreads) morph_kernel(qg::Mo
     mask.word = memory;
     spare.word = memory + words;
     pack(team, task.in + sample * pixels, mask);
-    if (task.op == kErode || task.op == kOpening) morph<true>(team, mask, spare, task.radius);
-    if (task.op != kErode) morph<false>(team, mask, spare, task.radius);
-    if (task.op == kClosing) morph<true>(team, mask, spare, task.radius);
+    morph_by(team, mask, spare, task.op, task.radius);
     unpack(team, mask, task.out + sample * pixels);
   }
 }
