@@ -15,16 +15,23 @@ QG_HD size_t grid_arena(const Extent& e) {
   return 2 * size_t(ceil_div(e.height, 64)) * (size_t(e.width) + 63) + size_t(e.width) + size_t(e.height) + 6 * kMostCells + 64;
 }
 
-// Turns a block of as many words as they have bits: bit x of word y becomes bit y of word x.
+// Turns a block of as many words as they have bits: bit x of word y becomes bit y of word x. Words i and i + n/2 trade half of their bits
+// and become neighbours, which brings the next two together: all steps walk the block alike. Either of the two is the result.
 template <class Word>
-QG_HD void turn_block(Word* block) {
-  Word keep = Word(~Word(0)) >> (bits_of<Word>() / 2);
-  for (int half = bits_of<Word>() / 2; half; half >>= 1, keep ^= Word(keep << half))
-    for (int first = 0; first < bits_of<Word>(); first += 2 * half) QG_LANES for (int i = first; i < first + half; ++i) {
-        const Word swapped = Word((block[i] >> half) ^ block[i + half]) & keep;
-        block[i + half] ^= swapped;
-        block[i] ^= Word(swapped << half);
-      }
+QG_HD Word* turn_block(Word* block, Word* spare) {
+  constexpr int kBits = bits_of<Word>();
+  Word keep = Word(~Word(0)) >> (kBits / 2);
+  for (int half = kBits / 2; half; half >>= 1, keep ^= Word(keep << half)) {
+    QG_LANES for (int i = 0; i < kBits / 2; ++i) {
+      const Word a = block[i], b = block[i + kBits / 2], traded = Word((a >> half) ^ b) & keep;
+      spare[2 * i] = Word(a ^ Word(traded << half));
+      spare[2 * i + 1] = Word(b ^ traded);
+    }
+    Word* const turned = spare;
+    spare = block;
+    block = turned;
+  }
+  return block;
 }
 
 // source[p] of an axis: the sum of the steps before p, scaled to the side and rounded. starts: int64 scratch, one a cell and one more.
@@ -79,19 +86,19 @@ QG_ROW void grid(const Team& team, Canvas<Word>& canvas, const int32_t* params, 
   const int columns = mask.columns(), bands = ceil_div(height, kBits);
   team.for_each(columns * bands, [=](int k) {
     const int c = k % columns, band = k / columns, first = c * kBits;
-    Word block[kBits];
+    Word block[kBits], spare[kBits];
     for (int i = 0; i < kBits; ++i) block[i] = band * kBits + i < height ? mask.column(c)[band * kBits + i] : Word(0);
-    turn_block(block);
+    const Word* const done = turn_block(block, spare);
     Word* const to = turned + size_t(band) * size_t(width) + first;
-    for (int x = 0; x < kBits && first + x < width; ++x) to[x] = block[x];
+    for (int x = 0; x < kBits && first + x < width; ++x) to[x] = done[x];
   });
   team.for_each(columns * bands, [=](int k) {
     const int c = k % columns, band = k / columns, first = c * kBits;
     const Word* const from = turned + size_t(band) * size_t(width);
-    Word block[kBits];
+    Word block[kBits], spare[kBits];
     for (int x = 0; x < kBits; ++x) block[x] = first + x < width ? from[from_x[first + x]] : Word(0);
-    turn_block(block);
-    for (int i = 0; i < kBits && band * kBits + i < height; ++i) across.column(c)[band * kBits + i] = block[i];
+    const Word* const done = turn_block(block, spare);
+    for (int i = 0; i < kBits && band * kBits + i < height; ++i) across.column(c)[band * kBits + i] = done[i];
   });
   team.for_each(columns, height, [=](int c, int i) { out.column(c)[i] = across.column(c)[from_y[i]]; });
   swap_planes(canvas.mask, canvas.spare[1]);
