@@ -23,7 +23,9 @@ namespace {
 struct Isa {
   const char* name;
   bool supported;
+  int (*affine)(const qg::AffineTask&);
   int (*corrupt)(const qg::CorruptTask&);
+  int (*elastic)(const qg::ElasticTask&);
   int (*morph)(const qg::MorphTask&);
   int (*overlap)(const qg::OverlapTask&);
 };
@@ -37,10 +39,10 @@ const std::vector<Isa>& built() {
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 #endif
   static const std::vector<Isa> all = {
-      {"baseline", true, qg_baseline::corrupt, qg_baseline::morph, qg_baseline::overlap},
+      {"baseline", true, qg_baseline::affine, qg_baseline::corrupt, qg_baseline::elastic, qg_baseline::morph, qg_baseline::overlap},
 #ifdef QG_X86
-      {"avx2", avx2, qg_avx2::corrupt, qg_avx2::morph, qg_avx2::overlap},
-      {"avx512", avx512, qg_avx512::corrupt, qg_avx512::morph, qg_avx512::overlap},
+      {"avx2", avx2, qg_avx2::affine, qg_avx2::corrupt, qg_avx2::elastic, qg_avx2::morph, qg_avx2::overlap},
+      {"avx512", avx512, qg_avx512::affine, qg_avx512::corrupt, qg_avx512::elastic, qg_avx512::morph, qg_avx512::overlap},
 #endif
   };
   return all;
@@ -77,6 +79,28 @@ void set_isa(const std::string& name) {
 
 void check(int result) {
   if (result != 0) throw std::bad_alloc();
+}
+
+void affine(uintptr_t in, uintptr_t out, uintptr_t matrices, bool truncate, qg::Size size, int threads) {
+  qg::AffineTask task = qg::affine_task(in, out, matrices, truncate, size);
+  task.threads = qg::usable_threads(threads);
+  int result;
+  {
+    py::gil_scoped_release released;
+    result = chosen->affine(task);
+  }
+  check(result);
+}
+
+void elastic(uintptr_t in, uintptr_t out, int amplitude, int smoothness, uint64_t seed, uintptr_t sample_ids, qg::Size size, int threads) {
+  qg::ElasticTask task = qg::elastic_task(in, out, amplitude, smoothness, seed, sample_ids, size);
+  task.threads = qg::usable_threads(threads);
+  int result;
+  {
+    py::gil_scoped_release released;
+    result = chosen->elastic(task);
+  }
+  check(result);
 }
 
 void morph(uintptr_t in, uintptr_t out, int op, int radius, qg::Size size, int threads) {
@@ -127,6 +151,8 @@ PYBIND11_MODULE(_C, m) {
   m.def("isa", [] { return chosen->name; });
   m.def("isas", usable);
   m.def("set_isa", set_isa, py::arg("name"));
+  m.def("affine", affine);
+  m.def("elastic", elastic);
   m.def("morph", morph);
   m.def("corrupt", corrupt);
   m.def("overlap", overlap);

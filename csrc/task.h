@@ -15,6 +15,28 @@ struct MorphTask {
   int threads;
 };
 
+// Pixel (x, y) of a result looks at matrix (x, y, 1) of the mask.
+struct AffineTask {
+  const uint8_t* in;        // [batch, height, width], nonzero = 1
+  uint8_t* out;             // the same shape, 0 or 1
+  const int32_t* matrices;  // [batch, 2, 3], x first, Q16.16
+  bool truncate;            // 1 only where all that linear interpolation weighs are 1, else the nearest pixel
+  int64_t batch;
+  int height, width;
+  int threads;
+};
+
+struct ElasticTask {
+  const uint8_t* in;          // [batch, height, width], nonzero = 1
+  uint8_t* out;               // the same shape, 0 or 1
+  int amplitude, smoothness;  // Q16.16 px, up to 64
+  uint64_t seed;
+  const int64_t* sample_ids;  // [batch]
+  int64_t batch;
+  int height, width;
+  int threads;
+};
+
 // Masks of other images and of weak models: lines padded to 64 pixels, pixel x in bit x % 8 of byte x / 8. Null where there is no bank.
 struct BankTables {
   const uint8_t *truth, *weak;        // [images, lines, 8 ceil(W / 64)], [snapshots, images, lines, 8 ceil(W / 64)]

@@ -12,6 +12,8 @@
 
 namespace qg {
 
+constexpr int kLongestSide = 4096;  // px
+
 using Size = std::array<int64_t, 4>;  // batch, depth, height, width
 // in, out, its kind, bytes from one mask of out to the next, errors, counts, quality, rows
 using Masks = std::array<int64_t, 8>;
@@ -47,6 +49,30 @@ inline MorphTask morph_task(uintptr_t in, uintptr_t out, int op, int radius, con
   require(op >= QG_NAMESPACE::kErode && op <= QG_NAMESPACE::kClosing, "op must be 0..3, got " + std::to_string(op));
   require(radius >= 0, "radius must be >= 0, got " + std::to_string(radius));
   return {at<const uint8_t>(in), at<uint8_t>(out), op, radius, size[0], int(size[1]), int(size[2]), int(size[3]), 1};
+}
+
+// Warps know images only, of sides that Q16.16 coordinates reach.
+inline void check_image(uintptr_t in, uintptr_t out, const Size& size) {
+  check_size(size);
+  check_pointer(in, size[0], "in");
+  check_pointer(out, size[0], "out");
+  require(size[1] == 1 && size[2] <= kLongestSide && size[3] <= kLongestSide, "masks must be images with sides up to 4096");
+}
+
+inline AffineTask affine_task(uintptr_t in, uintptr_t out, uintptr_t matrices, bool truncate, const Size& size) {
+  check_image(in, out, size);
+  check_pointer(matrices, size[0], "matrices");
+  return {at<const uint8_t>(in), at<uint8_t>(out), at<const int32_t>(matrices), truncate, size[0], int(size[2]), int(size[3]), 1};
+}
+
+inline ElasticTask elastic_task(uintptr_t in, uintptr_t out, int amplitude, int smoothness, uint64_t seed, uintptr_t sample_ids,
+                                const Size& size) {
+  check_image(in, out, size);
+  check_pointer(sample_ids, size[0], "sample_ids");
+  require(amplitude >= 0 && amplitude <= 64 << 16, "amplitude must be 0 to 64 px in Q16.16");
+  require(smoothness >= 1 << 15 && smoothness <= 64 << 16, "smoothness must be 0.5 to 64 px in Q16.16");
+  return {at<const uint8_t>(in),         at<uint8_t>(out), amplitude,    smoothness,   seed,
+          at<const int64_t>(sample_ids), size[0],          int(size[2]), int(size[3]), 1};
 }
 
 // A recipe's table of `words` words: everything that it points to lies within it.

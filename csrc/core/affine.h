@@ -5,6 +5,7 @@
 #include "canvas.h"
 #include "draw.h"
 #include "integers.h"
+#include "morph.h"
 #include "picture.h"
 #include "team.h"
 

@@ -25,6 +25,11 @@ QG_HD Canvas<Word> canvas_on(Word* memory, const Extent& extent, int axes, int32
   return canvas;
 }
 
+template <class Word>
+QG_HD size_t canvas_bytes(const Extent& extent) {
+  return size_t(Bits<Word>{nullptr, extent, column_stride<Word>(extent)}.words()) * kPlanes * sizeof(Word);
+}
+
 template <class Team, class Word>
 QG_HD void copy_plane(const Team& team, const Bits<Word>& from, const Bits<Word>& to) {
   team.for_each(from.columns(), from.lines(), [=](int c, int i) { to.column(c)[i] = from.column(c)[i]; });

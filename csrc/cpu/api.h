@@ -16,7 +16,9 @@ int usable_threads(int wanted);
 // Each returns 0, or 1 where there was no memory.
 #define QG_DECLARE_KERNELS(isa)             \
   namespace isa {                           \
+  int affine(const qg::AffineTask& task);   \
   int corrupt(const qg::CorruptTask& task); \
+  int elastic(const qg::ElasticTask& task); \
   int morph(const qg::MorphTask& task);     \
   int overlap(const qg::OverlapTask& task); \
   }

@@ -13,7 +13,7 @@ from ._library import define
 from .corrupt import numbers
 
 for _name in ("affine", "elastic"):
-    backends.register(_name, stem="resample", backends=("reference",))
+    backends.register(_name, stem="resample", backends=("native", "reference"))
 
 
 def affine(masks: Tensor, matrices: Tensor, *, truncate: bool = False, backend: str = "auto") -> Tensor:
@@ -83,7 +83,7 @@ def _planar(op: str, masks: Tensor) -> None:
 
 def _serve_affine(masks: Tensor, matrices: Tensor, truncate: bool, backend: str = "auto") -> Tensor:
     kernel = backends.kernel("affine", masks.device, backend)
-    out: Tensor = kernel((masks != 0).to(torch.uint8), matrices, truncate)
+    out: Tensor = kernel(masks, matrices, truncate)
     return out
 
 
@@ -91,7 +91,7 @@ def _serve_elastic(
     masks: Tensor, amplitude: int, smoothness: int, seed: int, sample_ids: Tensor, backend: str = "auto"
 ) -> Tensor:
     kernel = backends.kernel("elastic", masks.device, backend)
-    out: Tensor = kernel((masks != 0).to(torch.uint8), amplitude, smoothness, seed % 2**64, sample_ids)
+    out: Tensor = kernel(masks, amplitude, smoothness, seed % 2**64, sample_ids)
     return out
 
 
