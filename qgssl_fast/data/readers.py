@@ -6,6 +6,7 @@ import csv
 from collections import Counter
 from pathlib import Path
 
+from qgssl_fast.data.checks import check_dataset
 from qgssl_fast.data.layout import LAYOUTS, SPLITS, SUFFIXES, Case, Dataset, resolve_inside
 from qgssl_fast.data.splits import Splits, check_options, keep_labels, split_labelled, take_validation
 from qgssl_fast.errors import Faults, InputError
@@ -19,8 +20,12 @@ def read_dataset(
     labelled: float | int | None = None,
     fractions: tuple[float, float, float] = (0.7, 0.1, 0.2),
     seed: int = 0,
+    allow_empty_masks: bool = False,
 ) -> Dataset:
     """Read the data set folder `root`; files are named, not opened (`check_dataset` and `load_stores` open them).
+
+    Only where a fault is found are they opened too, so that those of their contents come in the same list
+    (allow_empty_masks: whether empty masks are none).
 
     labelled: how many train images keep their masks: a float is a fraction in (0, 1], an int a count; the others join
     the unlabelled pool. fractions: train, val, test where a split has to be made. What was decided is in `.notes`.
@@ -34,14 +39,14 @@ def read_dataset(
     faults, notes = Faults(), list[str]()
     if any((root / f"{split}.csv").exists() for split in SPLITS):
         splits = _read_csv_layout(root, faults, notes)
-        faults.check(str(root))
+        _check(root, faults, splits, allow_empty_masks)
         if not (root / "val.csv").exists():
             notes.append(_or_fault(root, take_validation, splits, fractions, seed))
         if not (root / "test.csv").exists():
             notes.append("no test.csv: there is no test split, nothing is reported on test images")
     elif (root / "images").is_dir() or (root / "masks").is_dir():
         labelled_cases, pool = _read_folder_layout(root, faults, notes)
-        faults.check(str(root))
+        _check(root, faults, {"train": labelled_cases, "unlabeled": pool}, allow_empty_masks)
         splits, note = _or_fault(root, split_labelled, labelled_cases, fractions, seed)
         splits["unlabeled"] = pool
         notes.append(note)
@@ -50,6 +55,20 @@ def read_dataset(
     if labelled is not None:
         notes.append(_or_fault(root, keep_labels, splits, labelled, seed))
     return Dataset(root, {split: splits[split] for split in SPLITS}, notes)
+
+
+def _check(root: Path, faults: Faults, splits: Splits, allow_empty_masks: bool) -> None:
+    """Raise where there is a fault: with those that the files which are there show inside, each file looked at once."""
+    if not faults.found:
+        return
+    seen, listed = set[Path](), dict[str, tuple[Case, ...]]()
+    for split in SPLITS:
+        cases = {case.image: case for case in reversed(splits.get(split, ())) if case.image != case.mask}
+        listed[split] = tuple(case for image, case in reversed(cases.items()) if image not in seen)
+        seen |= set(cases)
+    for fault in check_dataset(Dataset(root, listed, []), allow_empty_masks=allow_empty_masks):
+        faults.add(str(fault))
+    faults.check(str(root))
 
 
 def _or_fault(root, function, *arguments):

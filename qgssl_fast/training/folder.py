@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,6 +19,8 @@ from .settings import flatten, to_dict, to_yaml
 
 FREE = ("out", "threads")
 """Settings that may differ when a run is resumed."""
+STAGES = ("weak", "quality", "segmenter")
+"""Folders that training makes."""
 
 
 def choose(config: Config) -> Path:
@@ -24,6 +29,27 @@ def choose(config: Config) -> Path:
         return Path(config.out)
     name = Path(config.data).resolve().name if config.data else "phantoms"
     return next(path for k in range(1, 10**6) if not (path := Path("runs") / f"{name}-{k:03d}").exists())
+
+
+@contextmanager
+def removed_if_refused(folder: Path) -> Iterator[None]:
+    """Around a run: where settings or data turn out unusable before a stage began, a folder that was new goes again.
+
+    A folder that was there stays with all that was in it, and so does one that another process has taken meanwhile.
+    """
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        yield
+    except InputError:
+        if folder in made and folder.is_dir() and not any((folder / stage).exists() for stage in STAGES):
+            with (folder / ".lock").open("w") as lock:
+                if _taken(lock):
+                    raise
+                shutil.rmtree(folder, ignore_errors=True)
+            for parent in made[1:]:
+                if parent.is_dir() and not any(parent.iterdir()):
+                    parent.rmdir()
+        raise
 
 
 def open_run(folder: Path, config: Config) -> IO[str]:
@@ -38,16 +64,23 @@ def open_run(folder: Path, config: Config) -> IO[str]:
         raise InputError(f"out: {folder} has files but no config.yaml: it is no run folder; name a new or empty one")
     folder.mkdir(parents=True, exist_ok=True)
     lock = (folder / ".lock").open("w")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    if _taken(lock):
         lock.close()
-        raise InputError(f"out: another process is training in {folder}") from None
+        raise InputError(f"out: another process is training in {folder}")
     if saved.exists():
         _same_settings(saved, config)
     else:
         write_text(saved, to_yaml(config))
     return lock
+
+
+def _taken(lock: IO[str]) -> bool:
+    """False where this process now holds the lock."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    return False
 
 
 def _same_settings(saved: Path, config: Config) -> None:

@@ -40,7 +40,7 @@ def load_inputs(config: Config, folder: Path, device: torch.device, log: Log) ->
     labelled = settings.labelled
     if labelled is not None and labelled >= 1 and float(labelled).is_integer():
         labelled = int(labelled)
-    dataset = read_dataset(root, labelled=labelled, seed=config.seed)
+    dataset = read_dataset(root, labelled=labelled, seed=config.seed, allow_empty_masks=settings.allow_empty_masks)
     count = sum(len(cases) for cases in dataset.splits.values())
     with log.progress("images", count) as advance:
         stores = load_stores(

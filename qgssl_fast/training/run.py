@@ -26,7 +26,7 @@ from ..reporting.report import write_report
 from . import results
 from .config import Config
 from .estimate import estimate_seconds
-from .folder import choose, open_run, read_json, write_json
+from .folder import choose, open_run, read_json, removed_if_refused, write_json
 from .inputs import load_inputs
 from .logging import Log
 from .loop import Fitted, Stage, fit
@@ -50,7 +50,7 @@ def run(config: Config, console: Console | None = None, command: str = "") -> Pa
     if config.threads:
         torch.set_num_threads(config.threads)
     folder = choose(config)
-    with open_run(folder, config):
+    with removed_if_refused(folder), open_run(folder, config):
         log = Log(folder, console)
         try:
             Run(config, folder, log, methods, command, began).everything()

@@ -119,8 +119,8 @@ def fail(capsys, *words):
 )
 def test_wrong_options(capsys, tmp_path, tiny_config, words, told):
     out = tmp_path / "out"
-    assert told in fail(capsys, "--config", tiny_config, "--out", out, *words)
-    assert not list(out.rglob("*.safetensors"))
+    assert told in fail(capsys, "--config", tiny_config, "--out", out / "run", *words)
+    assert not out.exists(), "what was refused leaves nothing behind"
 
 
 def test_another_network_starts_without_the_presets_options(dataset, tmp_path, capsys, metrics):
@@ -145,9 +145,12 @@ def test_all_faults_of_a_set_at_once(capsys, dataset, tmp_path, tiny_config):
     root = dataset()
     (root / "images" / "0.png").unlink()
     (root / "masks" / "1.png").unlink()
+    (root / "images" / "2.png").write_bytes(b"no image")
+    (tmp_path / "o").mkdir()
     text = fail(capsys, "--data", root, "--config", tiny_config, "--out", tmp_path / "o")
-    assert "0.png" in text
-    assert "1.png" in text
+    assert all(f"{name}: no such file" in text for name in ("images/0.png", "masks/1.png"))
+    assert "images/2.png: unreadable" in text
+    assert (tmp_path / "o").is_dir(), "a folder that was there stays"
 
 
 def test_faults_of_pixels_at_once(capsys, dataset, tmp_path, tiny_config):

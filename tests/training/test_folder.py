@@ -3,7 +3,7 @@ import pytest
 from qgssl_fast.errors import InputError
 from qgssl_fast.files import replacing, write_text
 from qgssl_fast.training.config import Config
-from qgssl_fast.training.folder import choose, open_run
+from qgssl_fast.training.folder import choose, open_run, removed_if_refused
 
 
 def test_next_free_folder(tmp_path, monkeypatch):
@@ -53,3 +53,31 @@ def test_nothing_half_written(tmp_path):
         fail()
     assert path.read_text() == "whole"
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def refuse(folder, inside):
+    def run():
+        with removed_if_refused(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            inside()
+            raise InputError("no good")
+
+    with pytest.raises(InputError, match="no good"):
+        run()
+
+
+def test_a_refused_run_leaves_nothing_of_its_own(tmp_path):
+    refuse(tmp_path / "a" / "b", lambda: (tmp_path / "a" / "b" / "log").write_text("x"))
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "a").mkdir()
+    refuse(tmp_path / "a", lambda: None)
+    assert (tmp_path / "a").is_dir()
+
+
+def test_what_has_been_trained_or_is_anothers_stays(tmp_path):
+    refuse(tmp_path / "a", lambda: (tmp_path / "a" / "weak").mkdir())
+    assert (tmp_path / "a" / "weak").is_dir()
+    locks = []
+    refuse(tmp_path / "b", lambda: locks.append(open_run(tmp_path / "b", Config())))
+    assert (tmp_path / "b" / "config.yaml").is_file()
+    locks[0].close()
