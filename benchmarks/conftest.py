@@ -24,6 +24,17 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+@pytest.fixture(params=["baseline", "avx2", "avx512"])
+def isa(request):
+    module = pytest.importorskip("qgssl_fast._C")
+    if request.param not in module.isas():
+        pytest.skip(f"this processor has no {request.param}")
+    before = module.isa()
+    module.set_isa(request.param)
+    yield request.param
+    module.set_isa(before)
+
+
 @pytest.fixture
 def per_second(benchmark):
     """per_second(run, count, want): times run(), which does `count` masks and must return `want`, else the test is red.

@@ -42,3 +42,15 @@ def one_thread():
     """A test that sets another number of threads leaves none behind."""
     yield
     torch.set_num_threads(1)
+
+
+@pytest.fixture(params=["baseline", "avx2", "avx512"])
+def isa(request):
+    """Each instruction set that the C++ kernels are built for and this processor has."""
+    module = pytest.importorskip("qgssl_fast._C")
+    if request.param not in module.isas():
+        pytest.skip(f"this processor has no {request.param}")
+    before = module.isa()
+    module.set_isa(request.param)
+    yield request.param
+    module.set_isa(before)

@@ -135,16 +135,6 @@ def check(name: str, size: tuple[int, ...], kernel, rounding: str = "nearest") -
     assert all(torch.equal(a, b) for a, b in zip(got[1:], want[1:], strict=True))
 
 
-@pytest.fixture(params=["baseline", "avx2", "avx512"])
-def isa(request):
-    if request.param not in _C.isas():
-        pytest.skip(f"this processor has no {request.param}")
-    before = _C.isa()
-    _C.set_isa(request.param)
-    yield request.param
-    _C.set_isa(before)
-
-
 def test_every_operation_has_rows_here():
     assert {row.op for row in ROWS} == EVERY
 

@@ -119,16 +119,6 @@ def hard(size: tuple[int, int]) -> torch.Tensor:
 SIZES = [(1, 1), (1, 64), (64, 1), (2, 2), (2, 130), (130, 2), (3, 65), (31, 33), (40, 64), (63, 127)]
 
 
-@pytest.fixture(params=["baseline", "avx2", "avx512"])
-def isa(request):
-    if request.param not in _C.isas():
-        pytest.skip(f"this processor has no {request.param}")
-    before = _C.isa()
-    _C.set_isa(request.param)
-    yield request.param
-    _C.set_isa(before)
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_hard_masks(name, isa):
     for size in SIZES:

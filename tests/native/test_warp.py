@@ -17,16 +17,6 @@ ONE = 1 << 16
 SIZES = [(1, 1), (1, 130), (7, 1), (5, 64), (33, 31), (64, 65), (31, 127), (130, 129)]
 
 
-@pytest.fixture(params=["baseline", "avx2", "avx512"])
-def isa(request):
-    if request.param not in _C.isas():
-        pytest.skip(f"this processor has no {request.param}")
-    before = _C.isa()
-    _C.set_isa(request.param)
-    yield request.param
-    _C.set_isa(before)
-
-
 def masks_of(size: tuple[int, int]) -> torch.Tensor:
     """Empty, full, noise of three densities, a blob that leaves the image; nonzero is 1."""
     height, width = size

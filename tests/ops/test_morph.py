@@ -21,18 +21,6 @@ native = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(params=["baseline", "avx2", "avx512"])
-def isa(request):
-    from qgssl_fast import _C
-
-    if request.param not in _C.isas():
-        pytest.skip(f"this processor has no {request.param}")
-    before = _C.isa()
-    _C.set_isa(request.param)
-    yield request.param
-    _C.set_isa(before)
-
-
 @st.composite
 def batches(draw) -> torch.Tensor:
     shape = (draw(st.integers(1, 3)), *draw(st.sampled_from([(), (1,), (2,), (7,)])), draw(SIDES), draw(SIDES))
