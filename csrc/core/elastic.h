@@ -16,7 +16,7 @@ struct Lattice {
   int spacing, across, down, gain;  // nodes along x and y; Q16.16 px of displacement per unit of a node
   int32_t *x, *y;                   // [down, across]: what a node moves by, -510 .. 510
   int32_t* phase;                   // [spacing, 4]: weights of the four nodes around, of 256
-  int32_t *node, *weight;           // of pixels along x: number of the first node; [4, width]: its weights
+  int32_t *node, *weight;           // of pixels along x: number of the first node; [4, width]: its weights, w + 2^16 (64 w)
   int32_t* farthest;                // [down]: of a row of nodes
   int width;                        // whole words of 64 pixels
 };
@@ -60,7 +60,33 @@ QG_HD int farthest_of(const int32_t* row, int across) {
   return min_of(largest * 65536, most * 65536 / 36 + 1 + 1560 * largest);
 }
 
-// params: standard deviation of the displacement and smoothness, Q16.16 px. Words 2 m and 2 m + 1 of plane 1 are node m's.
+// Words 2 m and 2 m + 1 of plane 1 are node m's.
+template <class Team>
+QG_HD void draw_nodes(const Team& team, const Lattice& to, int nodes, const Draw& draw) {
+#ifdef QG_LANES32
+  using L = Lanes32;
+  team.for_each(ceil_div(nodes, 2 * L::kLanes), [=](int group) {
+    L::Vector word[4];
+    draw.blocks(uint32_t(group * L::kLanes), 1, word);
+    for (int k = 0; k < 4; ++k) {
+      const auto pairs = L::add(L::and_of(word[k], L::all(0xFF00FF)), L::and_of(L::template down<8>(word[k]), L::all(0xFF00FF)));
+      word[k] = L::add(L::times16(pairs, L::all(0x10001)), L::all(-510));
+    }
+    L::store_pairs(to.x + 2 * L::kLanes * group, word[0], word[2]);
+    L::store_pairs(to.y + 2 * L::kLanes * group, word[1], word[3]);
+  });
+#else
+  team.for_each(ceil_div(nodes, 2), [=](int block) {
+    const Words4 words = draw.block(uint32_t(block), 1);
+    for (int k = 0; k < 2; ++k) {
+      to.x[2 * block + k] = byte_sum(words.word[2 * k]);
+      to.y[2 * block + k] = byte_sum(words.word[2 * k + 1]);
+    }
+  });
+#endif
+}
+
+// params: standard deviation of the displacement and smoothness, Q16.16 px.
 template <class Team>
 QG_HD Lattice draw_lattice(const Team& team, const Extent& e, const int32_t* params, const Draw& draw, int32_t* memory) {
   Lattice lattice{};
@@ -77,24 +103,12 @@ QG_HD Lattice draw_lattice(const Team& team, const Extent& e, const int32_t* par
   lattice.weight = lattice.node + lattice.width;
   lattice.farthest = lattice.weight + kTaps * lattice.width;
   const Lattice to = lattice;
-  team.for_each(nodes / 2, [=](int block) {
-    const Words4 words = draw.block(uint32_t(block), 1);
-    to.x[2 * block] = byte_sum(words.word[0]);
-    to.y[2 * block] = byte_sum(words.word[1]);
-    to.x[2 * block + 1] = byte_sum(words.word[2]);
-    to.y[2 * block + 1] = byte_sum(words.word[3]);
-  });
-  team.one([=] {
-    if (nodes % 2 == 0) return;
-    const Words4 words = draw.block(uint32_t(nodes) / 2, 1);
-    to.x[nodes - 1] = byte_sum(words.word[0]);
-    to.y[nodes - 1] = byte_sum(words.word[1]);
-  });
+  draw_nodes(team, to, nodes, draw);
   team.for_each(spacing, [=](int j) { spline_weights(j, spacing, to.phase + kTaps * j); });
   team.for_each(ceil_div(to.width, spacing), [=](int node) {
     for (int j = 0; j < spacing && node * spacing + j < to.width; ++j) {
       to.node[node * spacing + j] = node;
-      for (int k = 0; k < kTaps; ++k) to.weight[k * to.width + node * spacing + j] = to.phase[kTaps * j + k];
+      for (int k = 0; k < kTaps; ++k) to.weight[k * to.width + node * spacing + j] = to.phase[kTaps * j + k] * (1 + (64 << 16));
     }
   });
   team.for_each(to.down - 2, [=](int row) {
@@ -114,6 +128,22 @@ QG_HD int reach_of(const Lattice& lattice) {
   return max_of(pixels_of(most, lattice.gain), -pixels_of(-most, lattice.gain));
 }
 
+#ifdef QG_LANES32
+// The spline along y at a line, of the nodes that follow `at`: v = 64 a + b as the 16-bit pair (b, a), which a weight (w, 64 w) multiplies.
+QG_HD Lanes32::Vector between_lines(const int32_t* at, int across, const int32_t* down) {
+  using L = Lanes32;
+  auto v = L::all(0);
+  for (int k = 0; k < kTaps; ++k) v = L::add(v, L::times16(L::load(at + k * across), L::all(down[k])));
+  return L::add(L::and_of(v, L::all(63)), L::template up<16>(L::template shifted<6>(v)));
+}
+
+QG_HD Lanes32::Vector whole_pixels(Lanes32::Vector field, int gain) {
+  using L = Lanes32;
+  const auto v = L::template shifted<6>(L::times(L::template shifted<10>(field), L::all(gain)));
+  return L::template shifted<16>(L::add(v, L::all(32768)));
+}
+#endif
+
 // What the pixels of the word that begins with pixel `first` become, those that `wanted` asks for.
 template <class Word>
 QG_HD Word moved_word(const Lattice& lattice, const Picture& picture, int first, int line, Word wanted) {
@@ -123,37 +153,33 @@ QG_HD Word moved_word(const Lattice& lattice, const Picture& picture, int first,
   const int row = line / lattice.spacing * lattice.across + begin;
   const int32_t* const down = lattice.phase + kTaps * (line % lattice.spacing);
   Word found = 0;
-  int32_t x_of[kBits + kTaps + kVectorRoom], y_of[kBits + kTaps + kVectorRoom];  // the spline along y at this line, by node
 #ifdef QG_LANES32
   using L = Lanes32;
-  for (int n = 0; n < nodes; n += L::kLanes) {
-    auto x = L::all(0), y = L::all(0);
-    for (int k = 0; k < kTaps; ++k) {
-      const int at = row + k * lattice.across + n;
-      x = L::add(x, L::times(L::load(lattice.x + at), L::all(down[k])));
-      y = L::add(y, L::times(L::load(lattice.y + at), L::all(down[k])));
-    }
-    L::store(x_of + n, x);
-    L::store(y_of + n, y);
+  const bool fits = nodes <= L::kLanes;  // all nodes in one register; else they go through memory
+  int32_t x_of[kBits + kTaps + kVectorRoom], y_of[kBits + kTaps + kVectorRoom];
+  const auto x_all = between_lines(lattice.x + row, lattice.across, down), y_all = between_lines(lattice.y + row, lattice.across, down);
+  for (int n = 0; !fits && n < nodes; n += L::kLanes) {
+    L::store(x_of + n, between_lines(lattice.x + row + n, lattice.across, down));
+    L::store(y_of + n, between_lines(lattice.y + row + n, lattice.across, down));
   }
-  const auto gain = L::all(lattice.gain), half = L::all(32768);
   for (int p = 0; p < kBits; p += L::kLanes) {
     if ((wanted >> p & ((Word(1) << L::kLanes) - 1)) == 0) continue;
     const int x0 = first + p, base = lattice.node[x0] - begin;
-    const auto node = L::add(L::load(lattice.node + x0), L::all(-lattice.node[x0]));
+    const auto node = L::add(L::load(lattice.node + x0), L::all(fits ? -begin : -lattice.node[x0]));
     auto fx = L::all(0), fy = L::all(0);
     for (int k = 0; k < kTaps; ++k) {
-      const auto weight = L::load(lattice.weight + k * lattice.width + x0);
-      fx = L::add(fx, L::times(L::permuted(L::load(x_of + base + k), node), weight));
-      fy = L::add(fy, L::times(L::permuted(L::load(y_of + base + k), node), weight));
+      const auto weight = L::load(lattice.weight + k * lattice.width + x0), at = L::add(node, L::all(fits ? k : 0));
+      const auto x = fits ? x_all : L::load(x_of + base + k), y = fits ? y_all : L::load(y_of + base + k);
+      fx = L::add(fx, L::times16(L::permuted(x, at), weight));
+      fy = L::add(fy, L::times16(L::permuted(y, at), weight));
     }
-    const auto mx = L::template shifted<16>(L::add(L::template shifted<6>(L::times(L::template shifted<10>(fx), gain)), half));
-    const auto my = L::template shifted<16>(L::add(L::template shifted<6>(L::times(L::template shifted<10>(fy), gain)), half));
+    const auto mx = whole_pixels(fx, lattice.gain), my = whole_pixels(fy, lattice.gain);
     const auto px = L::clamp(L::add(L::add(mx, L::ramp()), L::all(x0)), picture.width - 1);
     const auto py = L::clamp(L::add(my, L::all(line)), picture.lines - 1);
     found |= Word(L::gather_bits(L::every(), picture.word, picture.index(px, py), px)) << p;
   }
 #else
+  int32_t x_of[kBits + kTaps], y_of[kBits + kTaps];  // the spline along y at this line, by node
   for (int n = 0; n < nodes; ++n) {
     x_of[n] = y_of[n] = 0;
     for (int k = 0; k < kTaps; ++k) {
@@ -166,8 +192,9 @@ QG_HD Word moved_word(const Lattice& lattice, const Picture& picture, int first,
     const int x = first + p, base = lattice.node[x] - begin;
     int32_t fx = 0, fy = 0;
     for (int k = 0; k < kTaps; ++k) {
-      fx += x_of[base + k] * lattice.weight[k * lattice.width + x];
-      fy += y_of[base + k] * lattice.weight[k * lattice.width + x];
+      const int weight = lattice.weight[k * lattice.width + x] & 0xFFFF;
+      fx += x_of[base + k] * weight;
+      fy += y_of[base + k] * weight;
     }
     const int px = x + pixels_of(fx, lattice.gain), py = line + pixels_of(fy, lattice.gain);
     const int inside_x = min_of(max_of(px, 0), picture.width - 1), inside_y = min_of(max_of(py, 0), picture.lines - 1);

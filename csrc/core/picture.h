@@ -15,7 +15,7 @@ struct Picture {
 
 #ifdef QG_LANES32
   QG_HD Lanes32::Vector index(Lanes32::Vector x, Lanes32::Vector y) const {
-    return Lanes32::add(Lanes32::times(Lanes32::shifted<5>(x), Lanes32::all(lines)), y);
+    return Lanes32::add(Lanes32::times16(Lanes32::shifted<5>(x), Lanes32::all(lines)), y);  // both below 2^15
   }
 #endif
 };
