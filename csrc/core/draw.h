@@ -27,10 +27,10 @@ struct Draw {
     c2 = L::all(int(uint32_t(sample)));
     c3 = L::all(int(uint32_t(sample >> 32)));
     uint32_t k0 = uint32_t(seed), k1 = uint32_t(seed >> 32);
-    for (int round = 0; round < kPhiloxRounds; ++round, k0 += kPhiloxStep[0], k1 += kPhiloxStep[1]) {
+    for (int round = 0; round < kPhiloxRounds; ++round, k0 += kPhiloxStep0, k1 += kPhiloxStep1) {
       L::Vector high0, low0, high1, low1;
-      L::products(c0, L::all(int(kPhiloxFactor[0])), high0, low0);
-      L::products(c2, L::all(int(kPhiloxFactor[1])), high1, low1);
+      L::products(c0, L::all(int(kPhiloxFactor0)), high0, low0);
+      L::products(c2, L::all(int(kPhiloxFactor1)), high1, low1);
       c0 = L::xor_of(L::xor_of(high1, c1), L::all(int(k0)));
       c2 = L::xor_of(L::xor_of(high0, c3), L::all(int(k1)));
       c1 = low1;

@@ -10,19 +10,19 @@ struct Words4 {
 };
 
 constexpr int kPhiloxRounds = 10;
-constexpr uint32_t kPhiloxFactor[2] = {0xD2511F53u, 0xCD9E8D57u}, kPhiloxStep[2] = {0x9E3779B9u, 0xBB67AE85u};
+constexpr uint32_t kPhiloxFactor0 = 0xD2511F53u, kPhiloxFactor1 = 0xCD9E8D57u, kPhiloxStep0 = 0x9E3779B9u, kPhiloxStep1 = 0xBB67AE85u;
 
 QG_HD Words4 philox(uint32_t block, uint32_t stream, uint64_t sample, uint64_t seed) {
   uint32_t c0 = block, c1 = stream, c2 = uint32_t(sample), c3 = uint32_t(sample >> 32);
   uint32_t k0 = uint32_t(seed), k1 = uint32_t(seed >> 32);
   for (int round = 0; round < kPhiloxRounds; ++round) {
-    const uint64_t p0 = uint64_t(kPhiloxFactor[0]) * c0, p1 = uint64_t(kPhiloxFactor[1]) * c2;
+    const uint64_t p0 = uint64_t(kPhiloxFactor0) * c0, p1 = uint64_t(kPhiloxFactor1) * c2;
     c0 = uint32_t(p1 >> 32) ^ c1 ^ k0;
     c2 = uint32_t(p0 >> 32) ^ c3 ^ k1;
     c1 = uint32_t(p1);
     c3 = uint32_t(p0);
-    k0 += kPhiloxStep[0];
-    k1 += kPhiloxStep[1];
+    k0 += kPhiloxStep0;
+    k1 += kPhiloxStep1;
   }
   return {{c0, c1, c2, c3}};
 }
