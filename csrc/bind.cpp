@@ -114,10 +114,10 @@ void morph(uintptr_t in, uintptr_t out, int op, int radius, qg::Size size, int t
   check(result);
 }
 
-void corrupt(qg::Masks masks, qg::Size size, int axes, uintptr_t recipe, int64_t recipe_words, qg::Chance chance, qg::BankNumbers bank,
+void corrupt(qg::Masks masks, qg::Size size, qg::Frame frame, uintptr_t recipe, int64_t recipe_words, qg::Chance chance, qg::BankNumbers bank,
              int threads) {
   qg::check_recipe(qg::at<const int32_t>(recipe), recipe_words);
-  qg::CorruptTask task = qg::corrupt_task(masks, size, axes, chance, bank);
+  qg::CorruptTask task = qg::corrupt_task(masks, size, frame, chance, bank);
   task.recipe = qg::at<const int32_t>(recipe);
   task.threads = qg::usable_threads(threads);
   int result;

@@ -62,7 +62,8 @@ struct CorruptTask {
   const int64_t* image_ids;   // [batch]; null where no row wants the bank
   BankTables bank;
   int64_t batch;
-  int axes;  // 2: images, depth is 1; 3: volumes
+  int axes;                      // 2: images, depth is 1; 3: volumes
+  int32_t spacing_z, spacing_y;  // of voxels, over that along x, in 1/4096
   int depth, height, width;
   int threads;
 };

@@ -17,6 +17,8 @@ constexpr int kLongestSide = 4096;  // px
 using Size = std::array<int64_t, 4>;  // batch, depth, height, width
 // in, out, its kind, bytes from one mask of out to the next, errors, counts, quality, rows
 using Masks = std::array<int64_t, 8>;
+// axes, sides of a voxel along z and y over that along x in 1/4096
+using Frame = std::array<int32_t, 3>;
 // seed, sample ids, image ids, given rows
 using Chance = std::tuple<uint64_t, uintptr_t, uintptr_t, uintptr_t>;
 // truth, weak, order, rank, low, donors, snapshots, images; zeros where there is no bank
@@ -101,10 +103,11 @@ inline void check_recipe(const int32_t* table, int64_t words) {
 }
 
 // All but the recipe's table, which may lie on a device.
-inline CorruptTask corrupt_task(const Masks& masks, const Size& size, int axes, const Chance& chance, const BankNumbers& bank) {
+inline CorruptTask corrupt_task(const Masks& masks, const Size& size, const Frame& frame, const Chance& chance, const BankNumbers& bank) {
   check_size(size);
   const auto [in, out, kind, step, errors, counts, quality, rows] = masks;
   const auto [seed, sample_ids, image_ids, given_rows] = chance;
+  const auto [axes, spacing_z, spacing_y] = frame;
   check_pointer(uintptr_t(in), size[0], "in");
   check_pointer(uintptr_t(out), size[0], "out");
   check_pointer(uintptr_t(counts), size[0], "counts");
@@ -112,6 +115,8 @@ inline CorruptTask corrupt_task(const Masks& masks, const Size& size, int axes, 
   check_pointer(uintptr_t(rows), size[0], "rows");
   check_pointer(sample_ids, size[0], "sample_ids");
   require(axes == 3 || (axes == 2 && size[1] == 1), "axes must be 3, or 2 for masks of depth 1");
+  const auto fits = [](int32_t side) { return side >= QG_NAMESPACE::kSpacingOne / 16 && side <= QG_NAMESPACE::kSpacingOne * 64; };
+  require(fits(spacing_z) && fits(spacing_y), "sides of a voxel must be 1/16 to 64 times that along x");
   require(kind >= kUint8 && kind <= kBfloat16, "the kind of out must be 0..3");
   CorruptTask task{};
   task.in = at<const uint8_t>(in);
@@ -130,6 +135,8 @@ inline CorruptTask corrupt_task(const Masks& masks, const Size& size, int axes, 
                at<const int32_t>(bank[4]), int32_t(bank[5]),           int32_t(bank[6]),           int32_t(bank[7])};
   task.batch = size[0];
   task.axes = axes;
+  task.spacing_z = spacing_z;
+  task.spacing_y = spacing_y;
   task.depth = int(size[1]);
   task.height = int(size[2]);
   task.width = int(size[3]);

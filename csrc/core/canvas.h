@@ -7,19 +7,33 @@ namespace QG_NAMESPACE {
 
 constexpr int kSpares = 3, kPlanes = 2 + kSpares;
 
+// Side of a voxel along z and y over that along x, in 1/4096. A row's pixels are pixels along x.
+struct Spacing {
+  int32_t z, y;
+};
+constexpr int32_t kSpacingOne = 4096;
+
 template <class Word>
 struct Canvas {
   Bits<Word> truth, mask, spare[kSpares];
   int32_t* arena;  // 8-byte aligned, as many words as the row's family wants
   int axes;        // 2 for images, 3 for volumes (which may be one plane deep): how many arguments a row draws
+  Spacing spacing;
+
+  // `radius` px in the pixels of each axis.
+  QG_HD Extent radii(int radius) const {
+    const auto along = [=](int32_t side) { return int((int64_t(2 * kSpacingOne) * radius + side) / (2 * side)); };
+    return {along(spacing.z), along(spacing.y), radius};
+  }
 };
 
 // A canvas on `memory`: kPlanes planes of words, one after the other.
 template <class Word>
-QG_HD Canvas<Word> canvas_on(Word* memory, const Extent& extent, int axes, int32_t* arena) {
+QG_HD Canvas<Word> canvas_on(Word* memory, const Extent& extent, int axes, int32_t* arena,
+                             const Spacing& spacing = {kSpacingOne, kSpacingOne}) {
   Bits<Word> plane{memory, extent, column_stride<Word>(extent)};
   const size_t words = size_t(plane.words());
-  Canvas<Word> canvas{plane, plane, {plane, plane, plane}, arena, axes};
+  Canvas<Word> canvas{plane, plane, {plane, plane, plane}, arena, axes, spacing};
   canvas.mask.word = memory + words;
   for (int k = 0; k < kSpares; ++k) canvas.spare[k].word = memory + (2 + k) * words;
   return canvas;

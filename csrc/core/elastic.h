@@ -213,7 +213,7 @@ QG_ROW void elastic(const Team& team, Canvas<Word>& canvas, const int32_t* param
   const int reach = reach_of(lattice);
   if (reach == 0) return;
   const Picture picture = picture_of(team, mask, lattice.farthest + e.height + 3);
-  find_band(team, mask, reach, canvas.spare[0], canvas.spare[1], canvas.spare[2]);
+  find_band(team, mask, all_ways(reach), canvas.spare[0], canvas.spare[1], canvas.spare[2]);
   const Bits<Word> band = canvas.spare[0];
   team.for_each(mask.columns(), e.height, [=](int c, int line) {
     const Word wanted = band.column(c)[line];

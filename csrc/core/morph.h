@@ -64,14 +64,16 @@ QG_HD void fill_padding(const Team& team, const Bits<Word>& bits, bool ones) {
   team.for_each(bits.lines(), [=](int i) { last[i] = Word((last[i] & inside) | (ones ? ~inside : Word(0))); });
 }
 
-// mask -> mask, with `spare` as scratch; the two may change places. Any radius >= 0.
+QG_HD Extent all_ways(int radius) { return {radius, radius, radius}; }
+
+// mask -> mask, with `spare` as scratch; the two may change places. Any radii >= 0.
 template <bool kErode, class Team, class Word>
-QG_HD void morph(const Team& team, Bits<Word>& mask, Bits<Word>& spare, int radius) {
+QG_HD void morph(const Team& team, Bits<Word>& mask, Bits<Word>& spare, const Extent& radii) {
   const Extent e = mask.extent;
   fill_padding(team, mask, kErode);
   for (int axis = 0; axis < 3; ++axis) {
     const int side = axis == 0 ? e.width : axis == 1 ? e.height : e.depth;
-    const int reach = min_of(radius, side - 1);
+    const int reach = min_of(axis == 0 ? radii.width : axis == 1 ? radii.height : radii.depth, side - 1);
     for (int c = 0; c < reach;) {
       const int shift = min_of(reach - c, c + 1);
       if (axis == 0)
@@ -87,23 +89,24 @@ QG_HD void morph(const Team& team, Bits<Word>& mask, Bits<Word>& spare, int radi
   fill_padding(team, mask, false);
 }
 
-// to = what dilation by the radius has more than erosion; `scratch` may change places with it. All three are not the mask.
+// to = what dilation by the radii has more than erosion; `scratch` may change places with it. All three are not the mask.
 template <class Team, class Word>
-QG_HD void find_band(const Team& team, const Bits<Word>& mask, int radius, Bits<Word>& to, Bits<Word>& other, Bits<Word>& scratch) {
+QG_HD void find_band(const Team& team, const Bits<Word>& mask, const Extent& radii, Bits<Word>& to, Bits<Word>& other,
+                     Bits<Word>& scratch) {
   copy_plane(team, mask, to);
   copy_plane(team, mask, other);
-  morph<false>(team, to, scratch, radius);
-  morph<true>(team, other, scratch, radius);
+  morph<false>(team, to, scratch, radii);
+  morph<true>(team, other, scratch, radii);
   const Bits<Word> band = to, inside = other;
   team.for_each(band.columns(), band.lines(), [=](int c, int i) { band.column(c)[i] &= Word(~inside.column(c)[i]); });
 }
 
 // The operation by its number; `mask` and `spare` may change places.
 template <class Team, class Word>
-QG_HD void morph_by(const Team& team, Bits<Word>& mask, Bits<Word>& spare, int32_t op, int radius) {
-  if (op == kErode || op == kOpening) morph<true>(team, mask, spare, radius);
-  if (op != kErode) morph<false>(team, mask, spare, radius);
-  if (op == kClosing) morph<true>(team, mask, spare, radius);
+QG_HD void morph_by(const Team& team, Bits<Word>& mask, Bits<Word>& spare, int32_t op, const Extent& radii) {
+  if (op == kErode || op == kOpening) morph<true>(team, mask, spare, radii);
+  if (op != kErode) morph<false>(team, mask, spare, radii);
+  if (op == kClosing) morph<true>(team, mask, spare, radii);
 }
 
 }  // namespace QG_NAMESPACE

@@ -45,7 +45,7 @@ QG_HD size_t recipe_arena(const Recipe& recipe, const Extent& extent) {
 
 template <class Team, class Word>
 QG_ROW void morph_row(const Team& team, Canvas<Word>& canvas, int32_t op, int radius) {
-  morph_by(team, canvas.mask, canvas.spare[0], op, radius);
+  morph_by(team, canvas.mask, canvas.spare[0], op, canvas.radii(radius));
 }
 
 // One row on the canvas: row[0] is the operation, its parameters follow.

@@ -61,7 +61,7 @@ int corrupt(const qg::CorruptTask& task) {
   const size_t planes = size_t(plane.words()) * kPlanes * sizeof(uint64_t), arena = recipe_arena({task.recipe}, extent) * sizeof(int32_t);
   return for_masks(task.batch, task.threads, planes + arena, [&](int64_t sample, void* memory) {
     int32_t* const behind = reinterpret_cast<int32_t*>(static_cast<char*>(memory) + planes);
-    corrupt_one(task, sample, canvas_on(static_cast<uint64_t*>(memory), extent, task.axes, behind));
+    corrupt_one(task, sample, canvas_on(static_cast<uint64_t*>(memory), extent, task.axes, behind, {task.spacing_z, task.spacing_y}));
   });
 }
 

@@ -19,7 +19,7 @@ int morph(const qg::MorphTask& task) {
     const uint8_t* const in = task.in + size_t(sample) * pixels;
     uint8_t* const out = task.out + size_t(sample) * pixels;
     pack_mask(in, sample + 1 < task.batch ? in + pixels : in, mask);
-    morph_by(team, mask, spare, task.op, task.radius);
+    morph_by(team, mask, spare, task.op, all_ways(task.radius));
     for (int line = 0; line < plane.lines(); ++line) unpack_line(mask, line, out);
   });
 }

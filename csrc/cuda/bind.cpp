@@ -53,9 +53,9 @@ std::tuple<int64_t, int64_t> corrupt_scratch(qg::Size size, uintptr_t recipe, in
 }
 
 // `recipe` in device memory, a copy of what corrupt_scratch was given; `block_bytes` as that said.
-void corrupt(qg::Masks masks, qg::Size size, int axes, uintptr_t recipe, qg::Chance chance, qg::BankNumbers bank, int64_t block_bytes,
+void corrupt(qg::Masks masks, qg::Size size, qg::Frame frame, uintptr_t recipe, qg::Chance chance, qg::BankNumbers bank, int64_t block_bytes,
              Where where) {
-  qg::CorruptTask task = qg::corrupt_task(masks, size, axes, chance, bank);
+  qg::CorruptTask task = qg::corrupt_task(masks, size, frame, chance, bank);
   task.recipe = qg::at<const int32_t>(recipe);
   launch([&] { return qg::corrupt(task, block_bytes, scratch_of(where), stream_of(where)); });
 }

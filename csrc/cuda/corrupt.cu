@@ -28,7 +28,7 @@ __global__ void __launch_bounds__(kCorruptThreads) corrupt_kernel(qg::CorruptTas
   int32_t* const arena = reinterpret_cast<int32_t*>(memory + words + words % 2);
   const Recipe recipe{task.recipe};
   for (unsigned sample = blockIdx.x; sample < unsigned(task.batch); sample += gridDim.x) {
-    Canvas<Word> canvas = canvas_on(memory, extent, task.axes, arena);
+    Canvas<Word> canvas = canvas_on(memory, extent, task.axes, arena, {task.spacing_z, task.spacing_y});
     pack(team, task.in + sample * pixels, canvas.truth);
     copy_plane(team, canvas.truth, canvas.mask);
     const uint64_t id = uint64_t(task.sample_ids[sample]);

@@ -21,7 +21,7 @@ __global__ void __launch_bounds__(kThreads, 1280 / kThreads) morph_kernel(qg::Mo
     mask.word = memory;
     spare.word = memory + words;
     pack(team, task.in + sample * pixels, mask);
-    morph_by(team, mask, spare, task.op, task.radius);
+    morph_by(team, mask, spare, task.op, all_ways(task.radius));
     unpack(team, mask, task.out + sample * pixels);
   }
 }

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import operator
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..recipes.operations import SPACING_ONE
 
 MASK_DTYPES = (torch.uint8, torch.bool)
 
@@ -30,6 +33,22 @@ def same_shape(op: str, a: Tensor, b: Tensor) -> None:
         raise InputError(f"{op}: both masks must have one shape, got {list(a.shape)} and {list(b.shape)}")
     if a.device != b.device:
         raise InputError(f"{op}: both masks must be on one device, got {a.device} and {b.device}")
+
+
+def spacing(op: str, value: Sequence[float] | None, axes: int) -> tuple[int, int]:
+    """Side of a voxel along z and y over that along x, in 1/4096, of (z, y, x) in any one unit; None: all equal."""
+    if value is None:
+        return SPACING_ONE, SPACING_ONE
+    if axes != 3:
+        raise InputError(f"{op}: spacing is for volumes [B, D, H, W]; the pixels of images are square")
+    if len(value) != 3 or not all(isinstance(side, (int, float)) for side in value):
+        raise InputError(f"{op}: spacing must be three numbers (z, y, x), got {value!r}")
+    if not all(math.isfinite(side) and side > 0 for side in value):
+        raise InputError(f"{op}: spacing must be finite and above 0, got {tuple(value)}")
+    z, y, x = value
+    if not all(1 / 16 <= side / x <= 64 for side in (z, y)):
+        raise InputError(f"{op}: spacing along z and y must be 1/16 to 64 times that along x, got {tuple(value)}")
+    return round(z / x * SPACING_ONE), round(y / x * SPACING_ONE)
 
 
 def integer(op: str, name: str, value: int, least: int, most: int = 2**31 - 1) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -63,6 +64,7 @@ def corrupt(
     image_ids: Tensor | None = None,
     errors: bool = False,
     out: Tensor | None = None,
+    spacing: Sequence[float] | None = None,
     backend: str = "auto",
 ) -> Corruption:
     """A corrupted copy of each mask with its Dice: a function of (seed, sample id), whatever the batch.
@@ -72,10 +74,12 @@ def corrupt(
     with image_ids, integers [B], the number of each mask's image in it. errors: also return where masks changed.
     out: where the masks go, [B, *S] uint8, float32, float16 or bfloat16 on the device of `masks`, each mask's pixels
     together, as in a channel of a network's input, ``inputs[:, 3]``; it gets 0 and 1 and is the result's `masks`.
+    spacing: of volumes, the sides (z, y, x) of a voxel in any one unit, default equal: a recipe's pixels are those
+    along x, and what is round stays round in space.
     Raises TypeError for wrong types; InputError for wrong shapes and values, for a recipe that needs a bank where there
     is none (``recipe.without_bank()`` does not), and for a row that knows 2D masks only on volumes.
     """
-    return _run("corrupt", masks, recipe, seed, sample_ids, bank, image_ids, None, errors, out, backend)
+    return _run("corrupt", masks, recipe, seed, sample_ids, bank, image_ids, None, errors, out, spacing, backend)
 
 
 def replay(
@@ -89,6 +93,7 @@ def replay(
     image_ids: Tensor | None = None,
     errors: bool = False,
     out: Tensor | None = None,
+    spacing: Sequence[float] | None = None,
     backend: str = "auto",
 ) -> Corruption:
     """Run the given rows, int32 [B, 3] as in ``Corruption.rows``, in place of drawn ones.
@@ -98,7 +103,7 @@ def replay(
     """
     if not isinstance(rows, Tensor) or rows.dtype not in _INTEGERS:
         raise TypeError(f"replay: rows must be an int32 Tensor, got {getattr(rows, 'dtype', type(rows).__name__)}")
-    return _run("replay", masks, recipe, seed, sample_ids, bank, image_ids, rows, errors, out, backend)
+    return _run("replay", masks, recipe, seed, sample_ids, bank, image_ids, rows, errors, out, spacing, backend)
 
 
 def _run(
@@ -112,6 +117,7 @@ def _run(
     rows: Tensor | None,
     errors: bool,
     out: Tensor | None,
+    spacing: Sequence[float] | None,
     backend: str,
 ) -> Corruption:
     _check.masks(op, "masks", masks)
@@ -134,10 +140,11 @@ def _run(
         images = _check_bank(op, masks, recipe, ops, bank, image_ids)
     if out is not None:
         _check_out(op, masks, out)
+    sides = _check.spacing(op, spacing, masks.dim() - 1)
     kernel = backends.kernel("corrupt", masks.device, backend)
     tables = None if bank is None else bank.tables
     made, quality, overlap, drawn, changed = kernel(
-        masks, recipe.tables, seed, ids, tables, images, rows, out=out, errors=errors
+        masks, recipe.tables, seed, ids, tables, images, rows, out=out, errors=errors, spacing=sides
     )
     return Corruption(made, quality, overlap, drawn, changed)
 

@@ -7,6 +7,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from functools import cache
 
 ONE = 1 << 16  # Q16.16
+SPACING_ONE = 1 << 12  # of a voxel's sides along z and y over that along x
 ROUNDINGS = ("nearest", "truncate")
 LONGEST_SIDE = 4096  # px; Q16.16 coordinates and the sums of squares stay in range up to here
 

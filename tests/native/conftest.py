@@ -35,7 +35,7 @@ class CorruptTask(ctypes.Structure):
         ("seed", ctypes.c_uint64),
         *((name, ctypes.c_void_p) for name in ("sample_ids", "image_ids")),
         *(("bank", BankTables), ("batch", ctypes.c_int64)),
-        *((name, ctypes.c_int) for name in ("axes", "depth", "height", "width", "threads")),
+        *((name, ctypes.c_int) for name in ("axes", "spacing_z", "spacing_y", "depth", "height", "width", "threads")),
     ]
 
 
@@ -78,7 +78,7 @@ def through() -> Callable[..., tuple[torch.Tensor, ...]]:
     """through(call, masks, tables, seed, ids, bank, images, rows): `call` fills a CorruptTask; masks, quality,
     overlap, rows, errors come back. Bytes around the masks that change fail the test."""
 
-    def run(call, masks, tables, seed, ids, bank=None, images=None, rows=None):
+    def run(call, masks, tables, seed, ids, bank=None, images=None, rows=None, spacing=(4096, 4096)):
         masks, ids = masks.contiguous(), ids.contiguous()
         guarded = [torch.full((masks.numel() + 64,), 77, dtype=torch.uint8) for _ in range(2)]
         out, errors = (memory[32:-32].view(masks.shape) for memory in guarded)
@@ -102,6 +102,7 @@ def through() -> Callable[..., tuple[torch.Tensor, ...]]:
             setattr(task, name, None if getattr(held, name) is None else getattr(held, name).data_ptr())
         size = masks.shape[1:]
         task.axes = len(size)
+        task.spacing_z, task.spacing_y = spacing
         task.depth, task.height, task.width = (1, *size) if len(size) == 2 else size
         if bank is not None:
             arrays = [np.ascontiguousarray(getattr(bank, name)) for name in BANK]

@@ -79,7 +79,7 @@ int corrupt(const qg::CorruptTask& task, unsigned order) {
     std::vector<int64_t> scratch(arena / 2 + 8, int64_t(0x3C3C3C3C3C3C3C3C));
     int32_t* const begin = reinterpret_cast<int32_t*>(scratch.data());
     for (int k = 0; k < 8; ++k) begin[arena + k] = kUntouched;
-    Canvas<Word> canvas = canvas_on(memory.data(), extent, task.axes, begin);
+    Canvas<Word> canvas = canvas_on(memory.data(), extent, task.axes, begin, {task.spacing_z, task.spacing_y});
     read(task.in + sample * pixels, canvas.truth);
     read(task.in + sample * pixels, canvas.mask);
     const std::vector<Word> before(canvas.truth.word, canvas.truth.word + words);

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ...recipes.tables import Tables
 from ..reference.bank import BankTables
+from ..reference.program import ISOTROPIC
 from . import cpu, size_of
 
 _KINDS = {torch.uint8: 0, torch.float32: 1, torch.float16: 2, torch.bfloat16: 3}  # csrc/task.h: OutKind
@@ -23,6 +24,7 @@ def corrupt(
     rows: Tensor | None = None,
     out: Tensor | None = None,
     errors: bool = False,
+    spacing: tuple[int, int] = ISOTROPIC,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
     masks, sample_ids = masks.contiguous(), sample_ids.cpu().contiguous()
     batch = masks.shape[0]
@@ -40,7 +42,7 @@ def corrupt(
             *(masks.data_ptr(), out.data_ptr(), _KINDS[out.dtype], step, _pointer(changed)),
             *(overlap.data_ptr(), quality.data_ptr(), drawn.data_ptr()),
         ),
-        *(size_of(masks), masks.dim() - 1, *tables.address),
+        *(size_of(masks), (masks.dim() - 1, *spacing), *tables.address),
         (seed, sample_ids.data_ptr(), _pointer(images), _pointer(given)),
         *(_NO_BANK if bank is None else bank.numbers, torch.get_num_threads()),
     )

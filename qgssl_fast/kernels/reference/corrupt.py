@@ -12,7 +12,7 @@ from ...recipes.operations import BY_CODE
 from ...recipes.tables import Tables
 from . import bank as banks
 from . import edge, fill, morph, parts, shape, spots, warp
-from .program import POSITIONS, Draw, Program
+from .program import ISOTROPIC, POSITIONS, Draw, Program
 
 Rowwise = Callable[[np.ndarray, np.ndarray, Draw], np.ndarray]
 
@@ -27,17 +27,19 @@ def corrupt(
     rows: Tensor | None = None,
     out: Tensor | None = None,
     errors: bool = False,
+    spacing: tuple[int, int] = ISOTROPIC,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
     """masks uint8 or bool [B, *S] -> (uint8 [B, *S], Dice float32 [B], overlap int32 [B, 1, 3], rows int32 [B, 3],
     errors or None).
 
     rows, where given, are run in place of drawn ones, with the words of (seed, sample id) all the same. out: takes the
-    masks and is returned in their place. errors: whether to tell where masks changed, uint8 [B, *S].
+    masks and is returned in their place. errors: whether to tell where masks changed, uint8 [B, *S]. spacing: as
+    `Draw` has it.
     """
     truth = (masks != 0).to("cpu", torch.uint8).contiguous()
     ids = sample_ids.cpu().numpy()
     images = None if image_ids is None else image_ids.cpu().numpy()
-    program = Program(tables, seed, ids, None if rows is None else rows.cpu().numpy())
+    program = Program(tables, seed, ids, None if rows is None else rows.cpu().numpy(), spacing)
     made = truth.numpy().copy()
     for position in range(POSITIONS):
         drawn = program.rows[:, position]
@@ -78,8 +80,11 @@ def _overlap(out: np.ndarray, truth: np.ndarray) -> Tensor:
     return torch.tensor(counts, dtype=torch.int32).reshape(len(out), 1, 3)
 
 
-def _morph(function: Callable[[Tensor, int], Tensor]) -> Rowwise:
-    return lambda masks, params, draw: function(torch.from_numpy(masks), int(params[0])).numpy()
+def _morph(function: Callable[[Tensor, morph.Radius], Tensor]) -> Rowwise:
+    def row(masks: np.ndarray, params: np.ndarray, draw: Draw) -> np.ndarray:
+        return function(torch.from_numpy(masks), draw.radii(int(params[0]), masks.ndim - 1)).numpy()
+
+    return row
 
 
 ROWS: dict[str, Rowwise] = {name: _morph(getattr(morph, name)) for name in ("erode", "dilate", "opening", "closing")}

@@ -13,9 +13,9 @@ from .program import Draw
 def jagged(masks: np.ndarray, params: np.ndarray, draw: Draw) -> np.ndarray:
     """Each pixel of the band dilate(radius) & ~erode(radius) is 1 with probability p, drawn by `Draw.chance`."""
     radius, probability = (int(p) for p in params[:2])
-    tensor = torch.from_numpy(masks)
-    inside = morph.erode(tensor, radius).numpy()
-    band = morph.dilate(tensor, radius).numpy() > inside
+    tensor, radii = torch.from_numpy(masks), draw.radii(radius, masks.ndim - 1)
+    inside = morph.erode(tensor, radii).numpy()
+    band = morph.dilate(tensor, radii).numpy() > inside
     return np.where(band, draw.chance(masks.shape[1:], probability), masks).astype(np.uint8)
 
 

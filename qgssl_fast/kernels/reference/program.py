@@ -11,11 +11,13 @@ from functools import cached_property
 
 import numpy as np
 
+from ...recipes.operations import SPACING_ONE
 from ...recipes.tables import CHAINED, CROSS_IMAGE, IDENTITY, Choice, Tables
 from .philox import philox4x32
 
 POSITIONS = 3
 ONE = 1 << 16  # Q16.16
+ISOTROPIC = (SPACING_ONE, SPACING_ONE)
 
 
 def below(words: np.ndarray, n) -> np.ndarray:
@@ -38,12 +40,28 @@ def words_of(seed: int, sample_ids: np.ndarray, stream: int | np.ndarray, blocks
 
 
 class Draw:
-    """The random words of the row at one position, for n samples."""
+    """The random words of the row at one position, for n samples, and what else rows have in common.
+
+    spacing: side of a voxel along z and y over that along x, in 1/4096; a row's pixels are pixels along x.
+    """
 
     EARLY = 3  # blocks of arguments that are drawn for the whole batch at once
 
-    def __init__(self, seed: int, sample_ids: np.ndarray, position: int, early: np.ndarray | None = None) -> None:
+    def __init__(
+        self,
+        seed: int,
+        sample_ids: np.ndarray,
+        position: int,
+        early: np.ndarray | None = None,
+        spacing: tuple[int, int] = ISOTROPIC,
+    ) -> None:
         self.seed, self.sample_ids, self._stream, self._early = seed, sample_ids, 16 * (position + 1), early
+        self.spacing = spacing
+
+    def radii(self, radius: int, axes: int) -> tuple[int, ...]:
+        """`radius` px in the pixels of each axis, x last, rounded half up."""
+        sides = (*self.spacing, SPACING_ONE)[-axes:]
+        return tuple((2 * radius * SPACING_ONE + side) // (2 * side) for side in sides)
 
     def words(self, count: int, plane: int = 0) -> np.ndarray:
         """uint32 [n, count] from the argument stream (plane 0) or from plane 1 .. 15."""
@@ -82,8 +100,15 @@ class Draw:
 class Program:
     """The rows of each sample: int32 [B, 3], -1 = none; `donor` is the word that picks a donor or a snapshot."""
 
-    def __init__(self, tables: Tables, seed: int, sample_ids: np.ndarray, rows: np.ndarray | None = None) -> None:
-        self.seed, self.sample_ids = seed, sample_ids
+    def __init__(
+        self,
+        tables: Tables,
+        seed: int,
+        sample_ids: np.ndarray,
+        rows: np.ndarray | None = None,
+        spacing: tuple[int, int] = ISOTROPIC,
+    ) -> None:
+        self.seed, self.sample_ids, self.spacing = seed, sample_ids, spacing
         # One call for all that most samples need: streams 0 (decisions), 1 .. 3 (rows).
         decisions = words_of(seed, sample_ids, np.arange(1 + POSITIONS), 1)
         self.donor = decisions[:, 0, 3]
@@ -95,7 +120,7 @@ class Program:
         return words_of(self.seed, self.sample_ids, streams, Draw.EARLY)
 
     def draw(self, position: int, chosen: np.ndarray) -> Draw:
-        return Draw(self.seed, self.sample_ids[chosen], position, self._arguments[chosen, position])
+        return Draw(self.seed, self.sample_ids[chosen], position, self._arguments[chosen, position], self.spacing)
 
     @staticmethod
     def _choose(tables: Tables, decisions: np.ndarray) -> np.ndarray:
