@@ -1,4 +1,4 @@
-// A disc or an axis-aligned Gaussian in place of the mask, where the mask lies.
+// Where a mask lies, and the pixels that are nearest to a place: what discs, balls and Gaussians are made of.
 #pragma once
 #include "canvas.h"
 #include "draw.h"
@@ -64,7 +64,7 @@ QG_HD int64_t variance_of(const Team& team, const int32_t* counts, int n, int64_
   const int64_t first = team.sum(1, n, [=](int, int i) { return int64_t(counts[i]) * (i - middle); });
   const int64_t second = team.sum(1, n, [=](int, int i) { return int64_t(counts[i]) * ((i - middle) * (i - middle)); });
   const int64_t offset = floor_div(first * 256, area);
-  return (second << 16) / area - offset * offset;
+  return ((second / area) << 16) + ((second % area) << 16) / area - offset * offset;
 }
 
 // Centroid in 1/256 px.
@@ -84,38 +84,6 @@ struct Moments {
   }
 };
 
-// A disc of the mask's area about its centroid: pixels with 355 distance^2 <= 113 area. params: 0: in 1/16 px, 1: centroid and radius are
-// whole, rounded down.
-template <class Team, class Word>
-QG_ROW void circular_blob(const Team& team, Canvas<Word>& canvas, const int32_t* params, const Draw&) {
-  const Bits<Word> mask = canvas.mask;
-  const Moments moments(team, mask, canvas.arena);
-  if (moments.area == 0) return;
-  const int shift = params[0] ? 0 : 4;
-  const int64_t x = shift ? (moments.x + 8) >> 4 : moments.x >> 8, y = shift ? (moments.y + 8) >> 4 : moments.y >> 8;
-  int64_t square = (113 * moments.area << (2 * shift)) / 355;
-  if (params[0]) square = whole_root(square) * whole_root(square);
-  team.for_each(mask.lines(), [=](int i) {
-    const int64_t dy = (int64_t(i) << shift) - y, rest = square - dy * dy;
-    put_span(mask, i, rest < 0 ? Span{0, 0} : span_of(x, whole_root(rest), shift, mask.extent.width));
-  });
-}
-
-// The lines' spans of pixels with q = dx^2 vy + dy^2 vx <= T, distances in 1/16 px.
-struct Gaussian {
-  int64_t x, y, vx, vy;
-  int width;
-
-  QG_HD int64_t q(int px, int py) const {
-    const int64_t dx = 16 * px - x, dy = 16 * py - y;
-    return dx * dx * vy + dy * dy * vx;
-  }
-  QG_HD Span span(int64_t threshold, int line) const {
-    const int64_t dy = 16 * line - y, rest = threshold - dy * dy * vx;
-    return rest < 0 ? Span{0, 0} : span_of(x, whole_root(rest / vy), 4, width);
-  }
-};
-
 // A threshold and how many pixels are within it.
 struct Level {
   int64_t threshold, count;
@@ -125,8 +93,9 @@ struct Level {
 constexpr int kFew = 32;
 
 // The `wanted`-th smallest q of those that are within `high` but not within `low`, kFew at most.
-QG_HD int64_t pick(const Gaussian& gaussian, const Level& low, const Level& high, int lines, int64_t wanted) {
-  int64_t sorted[kFew];
+template <class Shape>
+QG_HD int64_t pick(const Shape& shape, const Level& low, const Level& high, int lines, int64_t wanted) {
+  int64_t sorted[kFew] = {};
   int n = 0;
   for (int i = 0; i < lines; ++i) {
     const Span inner = low.spans[i], outer = high.spans[i];
@@ -135,7 +104,7 @@ QG_HD int64_t pick(const Gaussian& gaussian, const Level& low, const Level& high
     for (int x = outer.begin; x < outer.end; ++x) {
       if (!none && x == inner.begin) x = inner.end;
       if (x == outer.end) break;
-      const int64_t q = gaussian.q(x, i);
+      const int64_t q = shape.q(x, i);
       int k = n++;
       for (; k > 0 && sorted[k - 1] > q; --k) sorted[k] = sorted[k - 1];
       sorted[k] = q;
@@ -144,40 +113,26 @@ QG_HD int64_t pick(const Gaussian& gaussian, const Level& low, const Level& high
   return sorted[wanted - 1];
 }
 
-// An axis-aligned Gaussian with the mask's centroid and variances: the pixels of smallest q, as many as params[0] / 2^16 of the mask's
-// area, and all that equal the last of them. The threshold lies between two levels that close in on it.
-template <class Team, class Word>
-QG_ROW void gaussian_blob(const Team& team, Canvas<Word>& canvas, const int32_t* params, const Draw&) {
-  const Bits<Word> mask = canvas.mask;
-  const int width = mask.extent.width, lines = mask.lines();
-  int64_t* const result = reinterpret_cast<int64_t*>(canvas.arena);
-  int32_t* const arena = canvas.arena + 2;
-  const Moments moments(team, mask, arena);
-  if (moments.area == 0) return;
-  int64_t vx = variance_of(team, moments.columns, width, moments.area, moments.x);
-  int64_t vy = variance_of(team, moments.lines, lines, moments.area, moments.y);
-  while (vx >= 1 << 15 || vy >= 1 << 15) {
-    vx >>= 1;
-    vy >>= 1;
-  }
-  const Gaussian gaussian{(moments.x + 8) >> 4, (moments.y + 8) >> 4, vx > 1 ? vx : 1, vy > 1 ? vy : 1, width};
-  const int64_t pixels = int64_t(width) * lines, scaled = (moments.area * params[0] + (1 << 15)) >> 16;
-  const int64_t wanted = scaled < 1 ? 1 : scaled > pixels ? pixels : scaled;
-
-  Span* spans = reinterpret_cast<Span*>(moments.lines + lines);
-  Level low{-1, 0, spans}, high{0, pixels, spans + lines};
+// mask = the pixels of smallest q, as many as are wanted and all that equal the last of them. Shape: q(x, line), which is largest in a
+// corner; span(threshold, line), the pixels of a line with q <= threshold; width, height. The threshold lies between two levels that close
+// in on it, from a guess and by how much q grows from one pixel to the next there. memory: 2 words, 8-byte aligned, and 3 a line.
+template <class Team, class Word, class Shape>
+QG_HD void fill_nearest(const Team& team, const Bits<Word>& mask, const Shape& shape, int64_t wanted, int64_t guess, int64_t growth,
+                        int32_t* memory) {
+  const int width = shape.width, lines = mask.lines();
+  int64_t* const result = reinterpret_cast<int64_t*>(memory);
+  Span* spans = reinterpret_cast<Span*>(memory + 2);
+  Level low{-1, 0, spans}, high{0, int64_t(width) * lines, spans + lines};
   spans += 2 * lines;
-  for (int corner = 0; corner < 4; ++corner) {
-    const int64_t q = gaussian.q(corner & 1 ? width - 1 : 0, corner & 2 ? lines - 1 : 0);
+  const int ends[4] = {0, shape.height - 1, lines - shape.height, lines - 1};
+  for (int corner = 0; corner < 8; ++corner) {
+    const int64_t q = shape.q(corner & 1 ? width - 1 : 0, ends[corner >> 1]);
     high.threshold = q > high.threshold ? q : high.threshold;
   }
   team.for_each(lines, [=](int i) {
     low.spans[i] = {0, 0};
     high.spans[i] = {0, uint16_t(width)};
   });
-  // q grows by this from one pixel to the next as long as the ellipse is inside the image.
-  const int64_t growth = (256 * whole_root(gaussian.vx * gaussian.vy) * 113) / 355 + 1;
-  int64_t guess = wanted * growth;
   for (int step = 0; high.count > wanted && high.threshold - low.threshold > 1 && high.count - low.count > kFew; ++step) {
     const int64_t range = high.threshold - low.threshold;
     if (step >= 4) guess = step & 1 ? low.threshold + range / 2 : low.threshold + range / (high.count - low.count) * (wanted - low.count);
@@ -185,9 +140,9 @@ QG_ROW void gaussian_blob(const Team& team, Canvas<Word>& canvas, const int32_t*
     Span* const to = spans;
     const int64_t threshold = guess;
     const int64_t count = team.sum(1, lines, [=](int, int i) {
-      const Span span = gaussian.span(threshold, i);
+      const Span span = shape.span(threshold, i);
       to[i] = span;
-      return span.end - span.begin;
+      return int64_t(span.end - span.begin);
     });
     Level& end = count >= wanted ? high : low;
     spans = end.spans;
@@ -195,14 +150,12 @@ QG_ROW void gaussian_blob(const Team& team, Canvas<Word>& canvas, const int32_t*
     guess += (wanted - count + (count >= wanted ? -kFew / 4 : kFew / 4)) * growth;
   }
   if (high.count > wanted && high.threshold - low.threshold > 1) {
-    team.one([=] { *result = pick(gaussian, low, high, lines, wanted - low.count); });
+    team.one([=] { *result = pick(shape, low, high, lines, wanted - low.count); });
     const int64_t threshold = *result;
-    team.for_each(lines, [=](int i) { put_span(mask, i, gaussian.span(threshold, i)); });
+    team.for_each(lines, [=](int i) { put_span(mask, i, shape.span(threshold, i)); });
   } else {
     team.for_each(lines, [=](int i) { put_span(mask, i, high.spans[i]); });
   }
 }
-
-QG_HD size_t blob_arena(const Extent& e) { return 2 + size_t(padded_width(e)) + 4 * size_t(e.height); }
 
 }  // namespace QG_NAMESPACE

@@ -10,9 +10,10 @@ namespace QG_NAMESPACE {
 
 constexpr int kMostCells = 64;
 
-// Word columns of the turned mask, sources of both axes, factors and where their cells start.
+// Word columns of the turned mask, sources of all axes, factors and where their cells start.
 QG_HD size_t grid_arena(const Extent& e) {
-  return 2 * size_t(ceil_div(e.height, 64)) * (size_t(e.width) + 63) + size_t(e.width) + size_t(e.height) + 6 * kMostCells + 64;
+  const size_t turned = 2 * size_t(ceil_div(e.height * e.depth, 64)) * (size_t(e.width) + 63);
+  return turned + size_t(e.width) + size_t(e.height) + size_t(e.depth) + 6 * kMostCells + 64;
 }
 
 // Turns a block of as many words as they have bits: bit x of word y becomes bit y of word x. Words i and i + n/2 trade half of their bits
@@ -68,26 +69,29 @@ QG_HD void find_sources(const Team& team, const int32_t* factors, int cells, int
 template <class Team, class Word>
 QG_ROW void grid(const Team& team, Canvas<Word>& canvas, const int32_t* params, const Draw& draw) {
   constexpr int kBits = bits_of<Word>();
-  const int cells = params[0], height = canvas.mask.extent.height, width = canvas.mask.extent.width;
+  const Extent e = canvas.mask.extent;
+  const int cells = params[0], depth = e.depth, height = e.height, width = e.width, lines = canvas.mask.lines();
   const int64_t least = 65536 - params[1], most = 65536 + int64_t(params[1]);
   int64_t* const starts = reinterpret_cast<int64_t*>(canvas.arena);
   int32_t* const factors = canvas.arena + 2 * (kMostCells + 1);
-  int32_t *const from_x = factors + 2 * kMostCells, *const from_y = from_x + width;
-  const uintptr_t behind = reinterpret_cast<uintptr_t>(from_y + height);
+  int32_t *const from_x = factors + 3 * kMostCells, *const from_y = from_x + width, *const from_z = from_y + height;
+  const uintptr_t behind = reinterpret_cast<uintptr_t>(from_z + depth);
   Word* const turned = reinterpret_cast<Word*>((behind + 7) / 8 * 8);
-  team.for_each(ceil_div(2 * cells, 4), [=](int block) {
+  const int drawn = canvas.axes * cells;
+  team.for_each(ceil_div(drawn, 4), [=](int block) {
     const Words4 words = draw.block(uint32_t(block));
-    for (int k = 0; k < 4 && 4 * block + k < 2 * cells; ++k) factors[4 * block + k] = int32_t(between(words.word[k], least, most));
+    for (int k = 0; k < 4 && 4 * block + k < drawn; ++k) factors[4 * block + k] = int32_t(between(words.word[k], least, most));
   });
   find_sources(team, factors, cells, width, starts, from_x);
   find_sources(team, factors + cells, cells, height, starts, from_y);
+  if (depth > 1) find_sources(team, factors + 2 * cells, cells, depth, starts, from_z);
 
   const Bits<Word> mask = canvas.mask, across = canvas.spare[0], out = canvas.spare[1];
-  const int columns = mask.columns(), bands = ceil_div(height, kBits);
+  const int columns = mask.columns(), bands = ceil_div(lines, kBits);
   team.for_each(columns * bands, [=](int k) {
     const int c = k % columns, band = k / columns, first = c * kBits;
     Word block[kBits], spare[kBits];
-    for (int i = 0; i < kBits; ++i) block[i] = band * kBits + i < height ? mask.column(c)[band * kBits + i] : Word(0);
+    for (int i = 0; i < kBits; ++i) block[i] = band * kBits + i < lines ? mask.column(c)[band * kBits + i] : Word(0);
     const Word* const done = turn_block(block, spare);
     Word* const to = turned + size_t(band) * size_t(width) + first;
     for (int x = 0; x < kBits && first + x < width; ++x) to[x] = done[x];
@@ -98,9 +102,12 @@ QG_ROW void grid(const Team& team, Canvas<Word>& canvas, const int32_t* params, 
     Word block[kBits], spare[kBits];
     for (int x = 0; x < kBits; ++x) block[x] = first + x < width ? from[from_x[first + x]] : Word(0);
     const Word* const done = turn_block(block, spare);
-    for (int i = 0; i < kBits && band * kBits + i < height; ++i) across.column(c)[band * kBits + i] = done[i];
+    for (int i = 0; i < kBits && band * kBits + i < lines; ++i) across.column(c)[band * kBits + i] = done[i];
   });
-  team.for_each(columns, height, [=](int c, int i) { out.column(c)[i] = across.column(c)[from_y[i]]; });
+  team.for_each(columns * depth, height, [=](int o, int y) {
+    const int c = o % columns, z = o / columns, source = depth > 1 ? from_z[z] : 0;
+    out.column(c)[z * height + y] = across.column(c)[source * height + from_y[y]];
+  });
   swap_planes(canvas.mask, canvas.spare[1]);
 }
 

@@ -22,7 +22,7 @@ QG_HD int64_t floor_div_near(int64_t a, int64_t b) {
   return near + (rest >= b) - (rest < 0);
 }
 
-// The whole root of 0 <= n < 2^52.
+// The whole root of 0 <= n < 2^62.
 QG_HD int64_t whole_root(int64_t n) {
   int64_t root = int64_t(rough_root(double(n)));
   while (root * root > n) --root;

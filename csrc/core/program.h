@@ -120,6 +120,7 @@ QG_HD void run(const Team& team, Canvas<Word>& canvas, const Recipe& recipe, con
       weak(team, canvas, bank, image, program.donor);
     else
       run_row(team, canvas, row, Draw{seed, sample, uint32_t(16 * (k + 1))});
+    team.one([] {});  // a row that finds nothing to do may have left without waiting for those that still read its scratch
   }
 }
 

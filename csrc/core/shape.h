@@ -1,10 +1,12 @@
-// Rows that put a simple shape in place of the mask. An empty mask stays empty.
+// Rows that put a simple shape in place of the mask. An empty mask stays empty. Outlines are of images: in a volume each plane gets its
+// own.
 #pragma once
 #include "blob.h"
 #include "conic.h"
 #include "contour.h"
 #include "draw.h"
 #include "parts.h"
+#include "solid.h"
 
 namespace QG_NAMESPACE {
 
@@ -30,9 +32,23 @@ QG_HD size_t outline_arena(const Extent& e) {
 QG_HD size_t box_arena(const Extent& e) { return 6 * size_t(ceil_div(e.width, 32)); }
 
 QG_HD size_t shape_arena(const Extent& e) {
-  if (e.depth > 1) return box_arena(e);  // the other rows are for images
-  const size_t blob = blob_arena(e), outline = outline_arena(e);
-  return blob > outline ? blob : outline;
+  const size_t most = solid_arena(e) > box_arena(e) ? solid_arena(e) : box_arena(e), outline = outline_arena({1, e.height, e.width});
+  return most > outline ? most : outline;
+}
+
+// f(canvas of a plane), plane after plane.
+template <class Word, class F>
+QG_HD void for_planes(const Canvas<Word>& canvas, F f) {
+  const Extent e = canvas.mask.extent;
+  for (int z = 0; z < e.depth; ++z) {
+    const auto plane_of = [=](const Bits<Word>& bits) { return Bits<Word>{bits.word + z * e.height, {1, e.height, e.width}, bits.stride}; };
+    f(Canvas<Word>{plane_of(canvas.truth),
+                   plane_of(canvas.mask),
+                   {plane_of(canvas.spare[0]), plane_of(canvas.spare[1]), plane_of(canvas.spare[2])},
+                   canvas.arena,
+                   2,
+                   canvas.spacing});
+  }
 }
 
 // The outline of the largest component; no corners where the mask is empty.
@@ -48,32 +64,40 @@ QG_HD Corners largest_outline(const Bits<Word>& mask, const Drawing& drawing) {
 // params: number of vertices.
 template <class Team, class Word>
 QG_ROW void polygon(const Team& team, Canvas<Word>& canvas, const int32_t* params, const Draw&) {
-  const Bits<Word> mask = canvas.mask;
-  const Drawing drawing(mask.extent, canvas.arena);
   const int vertices = params[0];
-  team.one([=] { *drawing.count = simplify(largest_outline(mask, drawing), vertices, drawing.other, drawing.polygon); });
-  fill_polygon(team, canvas, drawing.polygon, drawing.count);
+  for_planes(canvas, [&](const Canvas<Word>& plane) {
+    const Bits<Word> mask = plane.mask;
+    const Drawing drawing(mask.extent, plane.arena);
+    team.one([=] { *drawing.count = simplify(largest_outline(mask, drawing), vertices, drawing.other, drawing.polygon); });
+    fill_polygon(team, plane, drawing.polygon, drawing.count);
+  });
 }
 
 // The mask stays where no ellipse fits.
 template <class Team, class Word>
 QG_ROW void ellipse(const Team& team, Canvas<Word>& canvas, const int32_t*, const Draw&) {
-  const Bits<Word> mask = canvas.mask;
-  const Drawing drawing(mask.extent, canvas.arena);
-  team.one([=] {
-    drawing.conic->is_there = 0;
-    fit_conic(largest_outline(mask, drawing), drawing.conic);
+  for_planes(canvas, [&](const Canvas<Word>& plane) {
+    const Bits<Word> mask = plane.mask;
+    const Drawing drawing(mask.extent, plane.arena);
+    team.one([=] {
+      drawing.conic->is_there = 0;
+      fit_conic(largest_outline(mask, drawing), drawing.conic);
+    });
+    // By a sum, so that all have read it before the next plane's is written.
+    const int is_there = team.sum(1, 1, [=](int, int) { return int(drawing.conic->is_there); });
+    if (is_there) fill_conic(team, mask, drawing.conic, drawing.outline);
   });
-  if (drawing.conic->is_there) fill_conic(team, mask, drawing.conic, drawing.outline);
 }
 
 template <class Team, class Word>
 QG_ROW void convex_hull(const Team& team, Canvas<Word>& canvas, const int32_t*, const Draw&) {
-  const Bits<Word> mask = canvas.mask;
-  const Drawing drawing(mask.extent, canvas.arena);
-  line_ends(team, mask, drawing.other);
-  team.one([=] { *drawing.count = hull(drawing.other, mask.lines(), drawing.outline); });
-  fill_polygon(team, canvas, drawing.outline, drawing.count);
+  for_planes(canvas, [&](const Canvas<Word>& plane) {
+    const Bits<Word> mask = plane.mask;
+    const Drawing drawing(mask.extent, plane.arena);
+    line_ends(team, mask, drawing.other);
+    team.one([=] { *drawing.count = hull(drawing.other, mask.lines(), drawing.outline); });
+    fill_polygon(team, plane, drawing.outline, drawing.count);
+  });
 }
 
 // What a word column's foreground spans.

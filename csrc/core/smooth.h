@@ -1,5 +1,5 @@
 // The blur of `smooth`: only pixels of the band are decided, the others see one value. A column of words at a time: sums along x of its
-// lines into the arena, then sums of those along y.
+// lines into the arena, then sums of those along y, then, of volumes, along z.
 #pragma once
 #include "bits.h"
 #include "team.h"
@@ -8,7 +8,8 @@ namespace QG_NAMESPACE {
 
 constexpr int kMostSmoothing = 31;
 
-// Weights at distance 0 .. radius px, as recipes/operations.py smoothing_weights gives them (which made this table).
+// Weights at distance 0 .. radius px (one more where the radius is 0, of no meaning), as recipes/operations.py smoothing_weights gives them
+// (which made this table).
 QG_HD const uint16_t* smoothing_weights(int radius) {
   static constexpr uint16_t kWeights[] = {
       512, 234, 512, 339, 98,  512, 397, 185, 52,  512, 431, 256, 108, 32,  512, 452, 311, 166, 69,  22,  512, 466, 351, 219, 113, 48,  17,
@@ -31,11 +32,17 @@ QG_HD const uint16_t* smoothing_weights(int radius) {
       13,  9,   7,   5,   4,   512, 509, 501, 487, 469, 446, 419, 390, 359, 327, 294, 262, 231, 201, 173, 147, 124, 103, 85,  69,  56,  44,
       35,  27,  21,  16,  12,  9,   7,   5,   3,   512, 509, 501, 489, 471, 450, 424, 397, 367, 336, 304, 273, 242, 212, 185, 159, 135, 114,
       95,  78,  64,  52,  41,  33,  26,  20,  15,  12,  9,   6,   5,   3};
-  return kWeights + (radius - 1) * (radius + 2) / 2;
+  return kWeights + (radius > 0 ? (radius - 1) * (radius + 2) / 2 : 0);
 }
 
-// Sums along x of one column of words.
-QG_HD size_t smooth_arena(const Extent& e) { return size_t(e.height) * 32; }
+QG_HD int weights_total(const uint16_t* weights, int radius) {
+  int total = weights[0];
+  for (int d = 1; d <= radius; ++d) total += 2 * weights[d];
+  return total;
+}
+
+// Sums along x of one column of words; of volumes, along x and y too.
+QG_HD size_t smooth_arena(const Extent& e) { return size_t(e.height) * size_t(e.depth) * (e.depth > 1 ? 64 : 32); }
 
 // Words of a line as if its ends were repeated beyond the image.
 template <class Word>
@@ -114,17 +121,19 @@ struct Lanes {
 #endif
 };
 
-// Where the sum along y of line `line` is above `most`. The sums along x stay below 2^14, two of them below 2^15.
-QG_HD void decide_line(const uint16_t* sums, int line, int lines, const uint16_t* weights, int radius, int most, uint64_t* to) {
+// Where the sum along an axis is above `most`, at number `line` of the `lines` along it that are `step` apart. The sums before stay below
+// 2^14, two of them below 2^15.
+QG_HD void decide_line(const uint16_t* sums, int line, int lines, size_t step, const uint16_t* weights, int radius, int most,
+                       uint64_t* to) {
   using Vector = Lanes::Vector;
   uint64_t word = 0;
   for (int x = 0; x < 64; x += Lanes::kPixels) {
     const auto pair = [&](int d) {
       if (d > radius) return Lanes::all(0);
-      const Vector up = Lanes::load(sums + size_t(max_of(line - d, 0)) * 64 + x);
-      return Lanes::add_short(up, Lanes::load(sums + size_t(min_of(line + d, lines - 1)) * 64 + x));
+      const Vector up = Lanes::load(sums + size_t(max_of(line - d, 0)) * step + x);
+      return Lanes::add_short(up, Lanes::load(sums + size_t(min_of(line + d, lines - 1)) * step + x));
     };
-    const Vector middle = Lanes::load(sums + size_t(line) * 64 + x), first = pair(1), by = Lanes::all(weights[1] << 16 | weights[0]);
+    const Vector middle = Lanes::load(sums + size_t(line) * step + x), first = pair(1), by = Lanes::all(weights[1] << 16 | weights[0]);
     Vector low = Lanes::add(Lanes::all(-most), Lanes::low(middle, first, by));
     Vector high = Lanes::add(Lanes::all(-most), Lanes::high(middle, first, by));
     for (int d = 2; d <= radius; d += 2) {
@@ -139,33 +148,60 @@ QG_HD void decide_line(const uint16_t* sums, int line, int lines, const uint16_t
 #endif
 
 template <class Word>
-QG_HD void decide_line(const uint16_t* sums, int line, int lines, const uint16_t* weights, int radius, int most, Word* to) {
+QG_HD void decide_line(const uint16_t* sums, int line, int lines, size_t step, const uint16_t* weights, int radius, int most, Word* to) {
   constexpr int kBits = bits_of<Word>();
-  const uint16_t* const middle = sums + size_t(line) * kBits;
+  const uint16_t* const middle = sums + size_t(line) * step;
   Word word = 0;
   for (int x = 0; x < kBits; ++x) {
     int sum = middle[x] * weights[0];
     for (int d = 1; d <= radius; ++d)
-      sum += (sums[size_t(max_of(line - d, 0)) * kBits + x] + sums[size_t(min_of(line + d, lines - 1)) * kBits + x]) * weights[d];
+      sum += (sums[size_t(max_of(line - d, 0)) * step + x] + sums[size_t(min_of(line + d, lines - 1)) * step + x]) * weights[d];
     word |= Word(sum > most) << x;
   }
   *to = word;
 }
 
-// out = mask blurred, where the band is; elsewhere the mask.
-template <class Team, class Word>
-QG_HD void smooth_band(const Team& team, const Bits<Word>& mask, const Bits<Word>& band, int radius, const Bits<Word>& out,
-                       int32_t* arena) {
+constexpr int kPlaneShift = 14;  // what a sum along x and y is rounded by, so that it takes 14 bits again
+
+// to = the sum along y at a line, rounded.
+template <class Word>
+QG_HD void sum_lines(const uint16_t* sums, int line, int lines, const uint16_t* weights, int radius, uint16_t* to) {
   constexpr int kBits = bits_of<Word>();
-  const uint16_t* const weights = smoothing_weights(radius);
-  int total = weights[0];
-  for (int d = 1; d <= radius; ++d) total += 2 * weights[d];
-  const int lines = mask.extent.height, columns = mask.columns();
+  int sum[kBits];
+  const uint16_t* const middle = sums + size_t(line) * kBits;
+  for (int x = 0; x < kBits; ++x) sum[x] = middle[x] * weights[0] + (1 << (kPlaneShift - 1));
+  for (int d = 1; d <= radius; ++d) {
+    const uint16_t *const up = sums + size_t(max_of(line - d, 0)) * kBits, *const down = sums + size_t(min_of(line + d, lines - 1)) * kBits;
+    QG_LANES for (int x = 0; x < kBits; ++x) sum[x] += (up[x] + down[x]) * weights[d];
+  }
+  for (int x = 0; x < kBits; ++x) to[x] = uint16_t(sum[x] >> kPlaneShift);
+}
+
+// out = mask blurred, where the band is; elsewhere the mask. A volume of one plane sees itself along z, so only the rounding is left.
+template <class Team, class Word>
+QG_HD void smooth_band(const Team& team, const Bits<Word>& mask, const Bits<Word>& band, const Extent& radii, bool is_volume,
+                       const Bits<Word>& out, int32_t* arena) {
+  constexpr int kBits = bits_of<Word>();
+  const int radius = radii.width, radius_y = radii.height, radius_z = radii.depth;
+  const uint16_t *const weights = smoothing_weights(radius), *const weights_y = smoothing_weights(radius_y);
+  const uint16_t* const weights_z = smoothing_weights(radius_z);
+  const int total = weights_total(weights, radius), plane = total * weights_total(weights_y, radius_y);
+  const int rounded = (plane + (1 << (kPlaneShift - 1))) >> kPlaneShift, depth = mask.extent.depth;
+  const int most = depth > 1   ? rounded * weights_total(weights_z, radius_z) / 2
+                   : is_volume ? ((rounded / 2 + 1) << kPlaneShift) - (1 << (kPlaneShift - 1)) - 1
+                               : plane / 2;
+  const int height = mask.extent.height, lines = mask.lines(), columns = mask.columns();
   uint16_t* const sums = reinterpret_cast<uint16_t*>(arena);
+  uint16_t* const planes = sums + (depth > 1 ? size_t(lines) * kBits : 0);
   for (int c = 0; c < columns; ++c) {
     const Word* const wanted = band.column(c);
     const int any = team.sum(1, lines, [=](int, int i) { return int(wanted[i] != 0); });
     if (any) team.for_each(lines, [=](int i) { smooth_line(mask, c, i, weights, radius, total, sums + size_t(i) * kBits); });
+    if (any && depth > 1)
+      team.for_each(depth, height, [=](int z, int y) {
+        const size_t first = size_t(z) * size_t(height) * kBits;
+        sum_lines<Word>(sums + first, y, height, weights_y, radius_y, planes + first + size_t(y) * kBits);
+      });
     const Word inside = c + 1 < columns ? Word(~Word(0)) : mask.last_column();
     team.for_each(lines, [=](int i) {
       const Word was = mask.column(c)[i], at = wanted[i];
@@ -174,7 +210,10 @@ QG_HD void smooth_band(const Team& team, const Bits<Word>& mask, const Bits<Word
         return;
       }
       Word blurred;
-      decide_line(sums, i, lines, weights, radius, total * total / 2, &blurred);
+      if (depth > 1)
+        decide_line(planes + size_t(i % height) * kBits, i / height, depth, size_t(height) * kBits, weights_z, radius_z, most, &blurred);
+      else
+        decide_line(sums, i, height, kBits, weights_y, radius_y, most, &blurred);
       out.column(c)[i] = Word((was & Word(~at)) | (blurred & at & inside));
     });
   }

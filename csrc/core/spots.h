@@ -1,4 +1,4 @@
-// Rows that cut discs or a box out of a mask, or add discs to it.
+// Rows that cut discs (of volumes: balls) or a box out of a mask, or add discs to it.
 #pragma once
 #include "canvas.h"
 #include "draw.h"
@@ -10,16 +10,16 @@ namespace QG_NAMESPACE {
 constexpr int kMostDiscs = 64;
 
 struct Disc {
-  int32_t x, y, radius;
+  int32_t x, line, radius;
 };
 
 // Pixels before each line, and the discs.
-QG_HD size_t spots_arena(const Extent& e) { return size_t(e.height) + 1 + kMostDiscs * sizeof(Disc) / sizeof(int32_t); }
+QG_HD size_t spots_arena(const Extent& e) { return size_t(e.height) * size_t(e.depth) + 1 + kMostDiscs * sizeof(Disc) / sizeof(int32_t); }
 
 // Pixel number k, in raster order, of those that are 1 (or 0: `flip` is all ones); `before` as count_lines leaves it.
 template <class Word>
 QG_HD Disc find_pixel(const Bits<Word>& mask, Word flip, const int32_t* before, int k) {
-  int low = 0, high = mask.extent.height - 1;
+  int low = 0, high = mask.lines() - 1;
   while (low < high) {  // the last line with no more than k pixels before it
     const int middle = (low + high + 1) / 2;
     if (before[middle] <= k)
@@ -41,7 +41,9 @@ QG_HD Disc find_pixel(const Bits<Word>& mask, Word flip, const int32_t* before, 
 template <class Team, class Word>
 QG_ROW void draw_discs(const Team& team, Canvas<Word>& canvas, const int32_t* params, const Draw& draw, int first, bool value) {
   const Bits<Word> mask = canvas.mask;
-  const int count = params[0], lines = mask.extent.height, columns = mask.columns(), width = mask.extent.width;
+  const Spacing spacing = canvas.spacing;
+  const int count = params[0], lines = mask.lines(), height = mask.extent.height, depth = mask.extent.depth, columns = mask.columns(),
+            width = mask.extent.width;
   const int64_t least = params[1], most = params[2];
   int32_t* const before = canvas.arena;
   Disc* const discs = reinterpret_cast<Disc*>(before + lines + 1);
@@ -69,12 +71,18 @@ QG_ROW void draw_discs(const Team& team, Canvas<Word>& canvas, const int32_t* pa
   });
   for (int k = 0; k < count; ++k) {
     const Disc disc = discs[k];
-    const int top = max_of(disc.y - disc.radius, 0), bottom = min_of(disc.y + disc.radius, lines - 1);
-    team.for_each(bottom - top + 1, [=](int i) {
-      const int dy = top + i - disc.y, reach = int(whole_root(int64_t(disc.radius) * disc.radius - int64_t(dy) * dy));
+    const int y = disc.line % height, z = disc.line / height;
+    const int64_t radius = int64_t(disc.radius) * kSpacingOne;  // distances in 1/4096 px
+    const int up = int(radius / spacing.y), back = int(radius / spacing.z);
+    const int top = max_of(y - up, 0), bottom = min_of(y + up, height - 1), front = max_of(z - back, 0), rear = min_of(z + back, depth - 1);
+    team.for_each(rear - front + 1, bottom - top + 1, [=](int o, int i) {
+      const int64_t dy = int64_t(top + i - y) * spacing.y, dz = int64_t(front + o - z) * spacing.z,
+                    rest = radius * radius - dy * dy - dz * dz;
+      if (rest < 0) return;
+      const int reach = int(whole_root(rest / (int64_t(kSpacingOne) * kSpacingOne)));
       const int begin = max_of(disc.x - reach, 0), end = min_of(disc.x + reach + 1, width);
       for (int c = begin / bits_of<Word>(); c <= (end - 1) / bits_of<Word>(); ++c) {
-        Word* const word = mask.column(c) + top + i;
+        Word* const word = mask.column(c) + (front + o) * height + top + i;
         const Word span = span_word<Word>(c, begin, end);
         *word = value ? Word(*word | span) : Word(*word & Word(~span));
       }

@@ -9,6 +9,7 @@ from functools import cache
 ONE = 1 << 16  # Q16.16
 SPACING_ONE = 1 << 12  # of a voxel's sides along z and y over that along x
 ROUNDINGS = ("nearest", "truncate")
+MOST_SMOOTHING = 31  # px
 LONGEST_SIDE = 4096  # px; Q16.16 coordinates and the sums of squares stay in range up to here
 
 
@@ -61,7 +62,7 @@ OPERATIONS: dict[str, Operation] = {
         Operation("opening", 2, "morph", (_radius(),)),
         Operation("closing", 3, "morph", (_radius(),)),
         Operation("jagged", 8, "edge", (_radius(), _PROBABILITY)),
-        Operation("smooth", 9, "edge", (Parameter("radius", 1, 31, "px"),), planar=True),
+        Operation("smooth", 9, "edge", (Parameter("radius", 1, MOST_SMOOTHING, "px"),)),
         Operation("shift", 16, "warp", (Parameter("reach", 0, 1, "of the side", ONE),)),
         Operation(
             "affine",
@@ -82,7 +83,6 @@ OPERATIONS: dict[str, Operation] = {
             18,
             "warp",
             (Parameter("cells", 1, 64, "an axis"), Parameter("stretch", 0, 1, "1", ONE)),
-            planar=True,
         ),
         Operation(
             "elastic",
@@ -91,23 +91,21 @@ OPERATIONS: dict[str, Operation] = {
             (Parameter("amplitude", 0, 64, "px, standard deviation", ONE), Parameter("smoothness", 0.5, 64, "px", ONE)),
             planar=True,
         ),
-        Operation("holes", 24, "spots", _DISCS, planar=True),
-        Operation("islands", 25, "spots", _DISCS, planar=True),
-        Operation("holes_and_islands", 26, "spots", _DISCS, planar=True),
+        Operation("holes", 24, "spots", _DISCS),
+        Operation("islands", 25, "spots", _DISCS),
+        Operation("holes_and_islands", 26, "spots", _DISCS),
         Operation(
             "rect_dropout",
             27,
             "spots",
             (Parameter("min_side", 0, 1, "of the side", ONE), Parameter("max_side", 0, 1, "of the side", ONE)),
         ),
-        Operation("ellipse", 32, "shape", planar=True),
-        Operation("polygon", 33, "shape", (Parameter("vertices", 3, 64, "vertices"),), planar=True),
-        Operation("convex_hull", 34, "shape", planar=True),
+        Operation("ellipse", 32, "shape"),
+        Operation("polygon", 33, "shape", (Parameter("vertices", 3, 64, "vertices"),)),
+        Operation("convex_hull", 34, "shape"),
         Operation("bounding_box", 35, "shape"),
-        Operation("circular_blob", 36, "shape", planar=True, rounding=True),
-        Operation(
-            "gaussian_blob", 37, "shape", (Parameter("area", 0.0625, 16, "of the mask's", ONE, 1.0),), planar=True
-        ),
+        Operation("circular_blob", 36, "shape", rounding=True),
+        Operation("gaussian_blob", 37, "shape", (Parameter("area", 0.0625, 16, "of the mask's", ONE, 1.0),)),
         Operation("largest_only", 40, "parts"),
         Operation("drop_component", 41, "parts"),
         Operation("invert", 48, "fill"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ...recipes.operations import smoothing_weights
+from ...recipes.operations import MOST_SMOOTHING, smoothing_weights
 from . import morph
 from .program import Draw
 
@@ -20,11 +20,20 @@ def jagged(masks: np.ndarray, params: np.ndarray, draw: Draw) -> np.ndarray:
 
 
 def smooth(masks: np.ndarray, params: np.ndarray, draw: Draw) -> np.ndarray:
-    """Gaussian blur by integer weights w, then 2 * sum > (sum of w)**2; outside, the nearest pixel is repeated."""
-    weights = smoothing_weights(int(params[0]))
-    total = weights[0] + 2 * sum(weights[1:])
-    across = _blur(masks.astype(np.int32), weights, axis=2)
-    return (2 * _blur(across, weights, axis=1) > total * total).astype(np.uint8)
+    """Gaussian blur by integer weights w, then 2 * sum > (sum of w)**2; outside, the nearest pixel is repeated.
+
+    Of volumes, each axis has the weights of its own radius (up to 31), and what x and y make is rounded half up to
+    1/2**14 before z: 2 * sum > (that of the sums of w along x and y) * (sum of w along z).
+    """
+    axes = masks.ndim - 1
+    kernels = [smoothing_weights(min(radius, MOST_SMOOTHING)) for radius in draw.radii(int(params[0]), axes)]
+    totals = [weights[0] + 2 * sum(weights[1:]) for weights in kernels]
+    plane = _blur(_blur(masks.astype(np.int32), kernels[-1], axis=axes), kernels[-2], axis=axes - 1)
+    whole = totals[-1] * totals[-2]
+    if axes == 2:
+        return (2 * plane > whole).astype(np.uint8)
+    blurred = _blur(plane + (1 << 13) >> 14, kernels[0], axis=1)
+    return (2 * blurred > (whole + (1 << 13) >> 14) * totals[0]).astype(np.uint8)
 
 
 def _blur(values: np.ndarray, weights: tuple[int, ...], axis: int) -> np.ndarray:

@@ -1,10 +1,13 @@
-"""Rows that replace a mask by a simple shape. Masks uint8 0/1 [n, *S]; an empty mask stays empty."""
+"""Rows that replace a mask by a simple shape. Masks uint8 0/1 [n, *S]; an empty mask stays empty.
+
+Outlines are of images: in a volume each plane gets its own, as a reader draws them slice by slice.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from . import conic, contour, parts
+from . import conic, contour, parts, solid
 from .program import ONE, Draw
 
 
@@ -27,15 +30,14 @@ def convex_hull(masks: np.ndarray, params: np.ndarray, draw: Draw) -> np.ndarray
 def polygon(masks: np.ndarray, params: np.ndarray, draw: Draw) -> np.ndarray:
     """The largest component's outline with at most `vertices` corners, by `contour.simplify`, filled."""
     vertices = int(params[0])
-    largest = parts.largest_only(masks, params, draw)
+    largest = parts.largest_only(_planes(masks), params, draw).reshape(masks.shape)
     return _each(largest, lambda mask: contour.fill(contour.simplify(contour.trace(mask), vertices), mask.shape))
 
 
 def ellipse(masks: np.ndarray, params: np.ndarray, draw: Draw) -> np.ndarray:
     """The ellipse fitted to the largest component's corners, filled; the mask itself where none fits."""
-    largest = parts.largest_only(masks, params, draw)
     out = masks.copy()
-    for sample, mask in zip(out, largest):
+    for sample, mask in zip(_planes(out), parts.largest_only(_planes(masks), params, draw)):
         if mask.any() and (fitted := conic.ellipse(contour.trace(mask), mask.shape)) is not None:
             sample[:] = fitted
     return out
@@ -44,8 +46,11 @@ def ellipse(masks: np.ndarray, params: np.ndarray, draw: Draw) -> np.ndarray:
 def circular_blob(masks: np.ndarray, params: np.ndarray, draw: Draw) -> np.ndarray:
     """A disc about the centroid with the mask's area: pixels with 355 * distance**2 <= 113 * area.
 
-    Nearest: the centroid in 1/16 px. Truncating: a whole centroid and a whole radius, both rounded down.
+    Nearest: the centroid in 1/16 px. Truncating: a whole centroid and a whole radius, both rounded down. Of volumes,
+    a ball of as many voxels as the mask has, by `solid.nearest`; truncating: about a whole centroid.
     """
+    if masks.ndim == 4:
+        return solid.ball(masks, bool(params[0]), draw.spacing)
     moments = Moments(masks)
     if params[0]:
         dx, dy = moments.x - (moments.cx >> 8), moments.y - (moments.cy >> 8)
@@ -68,8 +73,10 @@ def gaussian_blob(masks: np.ndarray, params: np.ndarray, draw: Draw) -> np.ndarr
     """An axis-aligned Gaussian with the mask's centroid and variances, cut so that `area` times the mask's area stays.
 
     q = dx**2 vy + dy**2 vx with distances in 1/16 px and variances scaled below 2**15; the mask is q <= T for the
-    smallest T that holds enough pixels (all of equal q come together).
+    smallest T that holds enough pixels (all of equal q come together). Of volumes by `solid.gaussian`.
     """
+    if masks.ndim == 4:
+        return solid.gaussian(masks, int(params[0]))
     moments = Moments(masks)
     vx, vy = moments.variances()
     dx, dy = 16 * moments.x - (moments.cx + 8 >> 4), 16 * moments.y - (moments.cy + 8 >> 4)
@@ -111,4 +118,10 @@ def _unless_empty(moments: Moments, out: np.ndarray) -> np.ndarray:
 
 
 def _each(masks: np.ndarray, make) -> np.ndarray:
-    return np.stack([make(mask) if mask.any() else mask for mask in masks])
+    made = [make(mask) if mask.any() else mask for mask in _planes(masks)]
+    return np.stack(made).reshape(masks.shape) if made else masks
+
+
+def _planes(masks: np.ndarray) -> np.ndarray:
+    """The planes of all masks, one after the other: a view."""
+    return masks.reshape(-1, *masks.shape[-2:])

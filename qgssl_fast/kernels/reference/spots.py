@@ -1,9 +1,10 @@
-"""Rows that cut discs or a box out of a mask, or add discs to it. Masks uint8 0/1 [n, *S]."""
+"""Rows that cut discs (balls) or a box out of a mask, or add discs to it. Masks uint8 0/1 [n, *S]."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from ...recipes.operations import SPACING_ONE
 from .program import Draw, below, between
 
 
@@ -11,37 +12,42 @@ def holes(masks: np.ndarray, params: np.ndarray, draw: Draw) -> np.ndarray:
     """Discs centred on foreground pixels become 0.
 
     Disc i has words 2 i and 2 i + 1: its centre is foreground pixel number below(word, count), in raster order of the
-    mask as it came; its radius r is between(word, min, max); it holds the pixels with dx**2 + dy**2 <= r**2.
+    mask as it came; its radius r is between(word, min, max); it holds the pixels with dx**2 + dy**2 <= r**2. In a
+    volume it is a ball: dy and dz count by the sides of a voxel.
     """
-    return _discs(masks, params, draw.words(2 * int(params[0])), 0)
+    return _discs(masks, params, draw.words(2 * int(params[0])), 0, draw.spacing)
 
 
 def islands(masks: np.ndarray, params: np.ndarray, draw: Draw) -> np.ndarray:
     """Discs centred on background pixels become 1; drawn as `holes` draws them."""
-    return _discs(masks, params, draw.words(2 * int(params[0])), 1)
+    return _discs(masks, params, draw.words(2 * int(params[0])), 1, draw.spacing)
 
 
 def holes_and_islands(masks: np.ndarray, params: np.ndarray, draw: Draw) -> np.ndarray:
     """`holes`, then `islands` of what is left, with the words that follow."""
     count = 2 * int(params[0])
     words = draw.words(2 * count)
-    return _discs(_discs(masks, params, words[:, :count], 0), params, words[:, count:], 1)
+    return _discs(_discs(masks, params, words[:, :count], 0, draw.spacing), params, words[:, count:], 1, draw.spacing)
 
 
-def _discs(masks: np.ndarray, params: np.ndarray, words: np.ndarray, value: int) -> np.ndarray:
+def _discs(
+    masks: np.ndarray, params: np.ndarray, words: np.ndarray, value: int, spacing: tuple[int, int]
+) -> np.ndarray:
     out = masks.copy()
-    height, width = masks.shape[1:]
+    size = masks.shape[1:]
+    sides = (*spacing, SPACING_ONE)[-len(size) :]
     radii = between(words[:, 1::2], int(params[1]), int(params[2]))
     for mask, sample, where, radius in zip(masks, out, words[:, ::2], radii):
         pixels = np.flatnonzero(mask != value)
         if not len(pixels):
             continue  # nothing to be centred on: the mask stays
         for centre, r in zip(pixels[below(where, len(pixels))].tolist(), radius.tolist()):
-            y, x = divmod(centre, width)
-            top, left = max(y - r, 0), max(x - r, 0)
-            dy = np.arange(top, min(y + r + 1, height))[:, None] - y
-            dx = np.arange(left, min(x + r + 1, width)) - x
-            sample[top : y + r + 1, left : x + r + 1][dx * dx + dy * dy <= r * r] = value
+            far = [r * SPACING_ONE // side for side in sides]
+            at = np.unravel_index(centre, size)
+            box = tuple(slice(max(int(a) - f, 0), int(a) + f + 1) for a, f in zip(at, far))
+            away = np.ogrid[tuple(slice(b.start, min(b.stop, s)) for b, s in zip(box, size))]
+            square = sum(((w - a) * side) ** 2 for w, a, side in zip(away, at, sides))
+            sample[box][square <= (r * SPACING_ONE) ** 2] = value
     return out
 
 

@@ -77,14 +77,20 @@ def grid(masks: np.ndarray, params: np.ndarray, draw: Draw) -> np.ndarray:
     """Each of `cells` cells of an axis is stretched: before scaling, the source steps by f_k a pixel in cell k.
 
     Cell k starts at pixel k S // cells; f_k = between(word, 1 - stretch, 1 + stretch); x has the first `cells` words,
-    y the next. With E the sum of the steps before a pixel, its source is E S / (E of the whole axis), rounded to the
-    nearest pixel of the image: the axis keeps its ends.
+    y the next, then z. With E the sum of the steps before a pixel, its source is E S / (E of the whole axis), rounded
+    to the nearest pixel of the image: the axis keeps its ends.
     """
     cells, stretch = int(params[0]), int(params[1])
-    height, width = masks.shape[1:]
-    factors = between(draw.words(2 * cells), ONE - stretch, ONE + stretch)
-    sx, sy = _steps(factors[:, :cells], width), _steps(factors[:, cells:], height)
-    return masks[np.arange(len(masks))[:, None, None], sy[:, :, None], sx[:, None, :]]
+    axes = masks.ndim - 1
+    factors = between(draw.words(axes * cells), ONE - stretch, ONE + stretch)
+    out = masks
+    for k in range(axes):
+        axis = axes - k
+        source = _steps(factors[:, k * cells : (k + 1) * cells], masks.shape[axis])
+        shape = [len(masks)] + [1] * axes
+        shape[axis] = masks.shape[axis]
+        out = np.take_along_axis(out, source.reshape(shape), axis)
+    return out
 
 
 def _steps(factors: np.ndarray, side: int) -> np.ndarray:
