@@ -7,7 +7,7 @@
 #include <string>
 #include <tuple>
 
-#include "core/program.h"
+#include "core/labels.h"
 #include "task.h"
 
 namespace qg {
@@ -15,10 +15,10 @@ namespace qg {
 constexpr int kLongestSide = 4096;  // px
 
 using Size = std::array<int64_t, 4>;  // batch, depth, height, width
-// in, out, its kind, bytes from one mask of out to the next, errors, counts, quality, rows
-using Masks = std::array<int64_t, 8>;
-// axes, sides of a voxel along z and y over that along x in 1/4096
-using Frame = std::array<int32_t, 3>;
+// in, out, its kind, bytes from one mask of out to the next and from one class to the next, numbers, errors, counts, quality, rows
+using Masks = std::array<int64_t, 10>;
+// axes, classes, sides of a voxel along z and y over that along x in 1/4096
+using Frame = std::array<int32_t, 4>;
 // seed, sample ids, image ids, given rows
 using Chance = std::tuple<uint64_t, uintptr_t, uintptr_t, uintptr_t>;
 // truth, weak, order, rank, low, donors, snapshots, images; zeros where there is no bank
@@ -39,6 +39,8 @@ inline void check_size(const Size& size) {
   const int64_t most = INT32_MAX - 64;
   require(width <= most && depth <= most / height && depth * height <= most / (width / 32 + 1), "a mask must have fewer than 2^31 words");
 }
+
+inline void check_classes(int classes) { require(classes >= 2 && classes <= 256, "classes must be in 2..256"); }
 
 inline void check_pointer(uintptr_t pointer, int64_t batch, const char* name) {
   require(pointer != 0 || batch == 0, std::string(name) + " must not be null");
@@ -105,15 +107,16 @@ inline void check_recipe(const int32_t* table, int64_t words) {
 // All but the recipe's table, which may lie on a device.
 inline CorruptTask corrupt_task(const Masks& masks, const Size& size, const Frame& frame, const Chance& chance, const BankNumbers& bank) {
   check_size(size);
-  const auto [in, out, kind, step, errors, counts, quality, rows] = masks;
+  const auto [in, out, kind, step, class_step, numbers, errors, counts, quality, rows] = masks;
   const auto [seed, sample_ids, image_ids, given_rows] = chance;
-  const auto [axes, spacing_z, spacing_y] = frame;
+  const auto [axes, classes, spacing_z, spacing_y] = frame;
   check_pointer(uintptr_t(in), size[0], "in");
   check_pointer(uintptr_t(out), size[0], "out");
   check_pointer(uintptr_t(counts), size[0], "counts");
   check_pointer(uintptr_t(quality), size[0], "quality");
   check_pointer(uintptr_t(rows), size[0], "rows");
   check_pointer(sample_ids, size[0], "sample_ids");
+  check_classes(classes);
   require(axes == 3 || (axes == 2 && size[1] == 1), "axes must be 3, or 2 for masks of depth 1");
   const auto fits = [](int32_t side) { return side >= QG_NAMESPACE::kSpacingOne / 16 && side <= QG_NAMESPACE::kSpacingOne * 64; };
   require(fits(spacing_z) && fits(spacing_y), "sides of a voxel must be 1/16 to 64 times that along x");
@@ -123,6 +126,8 @@ inline CorruptTask corrupt_task(const Masks& masks, const Size& size, const Fram
   task.out = at<void>(out);
   task.out_kind = int(kind);
   task.out_step = step;
+  task.class_step = class_step;
+  task.numbers = at<const void>(numbers);
   task.errors = at<uint8_t>(errors);
   task.counts = at<int32_t>(counts);
   task.quality = at<float>(quality);
@@ -134,6 +139,7 @@ inline CorruptTask corrupt_task(const Masks& masks, const Size& size, const Fram
   task.bank = {at<const uint8_t>(bank[0]), at<const uint8_t>(bank[1]), at<const int32_t>(bank[2]), at<const int32_t>(bank[3]),
                at<const int32_t>(bank[4]), int32_t(bank[5]),           int32_t(bank[6]),           int32_t(bank[7])};
   task.batch = size[0];
+  task.classes = classes;
   task.axes = axes;
   task.spacing_z = spacing_z;
   task.spacing_y = spacing_y;
@@ -147,7 +153,7 @@ inline OverlapTask overlap_task(uintptr_t a, uintptr_t b, uintptr_t counts, int 
   check_pointer(a, batch, "a");
   check_pointer(b, batch, "b");
   check_pointer(counts, batch, "counts");
-  require(classes >= 2 && classes <= 256, "classes must be in 2..256");
+  check_classes(classes);
   require(batch >= 0 && pixels >= 1 && pixels <= INT32_MAX, "a mask must have 1 to 2^31 - 1 pixels");
   return {at<const uint8_t>(a), at<const uint8_t>(b), at<int32_t>(counts), classes, batch, pixels, 1};
 }

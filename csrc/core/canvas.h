@@ -5,7 +5,10 @@
 
 namespace QG_NAMESPACE {
 
-constexpr int kSpares = 3, kPlanes = 2 + kSpares;
+constexpr int kSpares = 3;
+
+// Of a canvas of that many classes, background among them: truth and mask of each, and what they share.
+QG_HD int planes_of(int classes) { return 2 * (classes - 1) + kSpares; }
 
 // Side of a voxel along z and y over that along x, in 1/4096. A row's pixels are pixels along x.
 struct Spacing {
@@ -27,21 +30,22 @@ struct Canvas {
   }
 };
 
-// A canvas on `memory`: kPlanes planes of words, one after the other.
+// The canvas of class `label` on `memory`: planes_of(classes) planes of words, all truths, then all masks, then the spares.
 template <class Word>
 QG_HD Canvas<Word> canvas_on(Word* memory, const Extent& extent, int axes, int32_t* arena,
-                             const Spacing& spacing = {kSpacingOne, kSpacingOne}) {
-  Bits<Word> plane{memory, extent, column_stride<Word>(extent)};
+                             const Spacing& spacing = {kSpacingOne, kSpacingOne}, int classes = 2, int label = 1) {
+  Bits<Word> plane{nullptr, extent, column_stride<Word>(extent)};
   const size_t words = size_t(plane.words());
+  plane.word = memory + size_t(label - 1) * words;
   Canvas<Word> canvas{plane, plane, {plane, plane, plane}, arena, axes, spacing};
-  canvas.mask.word = memory + words;
-  for (int k = 0; k < kSpares; ++k) canvas.spare[k].word = memory + (2 + k) * words;
+  canvas.mask.word = memory + size_t(classes - 1 + label - 1) * words;
+  for (int k = 0; k < kSpares; ++k) canvas.spare[k].word = memory + size_t(2 * (classes - 1) + k) * words;
   return canvas;
 }
 
 template <class Word>
-QG_HD size_t canvas_bytes(const Extent& extent) {
-  return size_t(Bits<Word>{nullptr, extent, column_stride<Word>(extent)}.words()) * kPlanes * sizeof(Word);
+QG_HD size_t canvas_bytes(const Extent& extent, int classes = 2) {
+  return size_t(Bits<Word>{nullptr, extent, column_stride<Word>(extent)}.words()) * size_t(planes_of(classes)) * sizeof(Word);
 }
 
 template <class Team, class Word>

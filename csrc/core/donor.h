@@ -1,4 +1,4 @@
-// Masks out of the bank: another image's, or a weak model's of the same image.
+// Masks out of the bank: another image's, or a weak model's of the same image. Each has a mask of every class but the background.
 #pragma once
 #include "../task.h"
 #include "canvas.h"
@@ -15,16 +15,18 @@ QG_HD void take_from_bank(const Team& team, const uint8_t* masks, int64_t number
 
 // `word` is the donor word of the program, `image` the number of the mask's image in the bank.
 template <class Team, class Word>
-QG_HD void cross_image(const Team& team, Canvas<Word>& canvas, const qg::BankTables& bank, int64_t image, uint32_t word) {
+QG_HD void cross_image(const Team& team, Canvas<Word>& canvas, const qg::BankTables& bank, int64_t image, uint32_t word, int classes = 2,
+                       int label = 1) {
   const int rank = bank.rank[image];
   int donor = bank.low[rank] + int(below(word, bank.donors));
   donor += donor >= rank && bank.donors > 0;
-  take_from_bank(team, bank.truth, bank.order[donor], canvas.mask);
+  take_from_bank(team, bank.truth, int64_t(bank.order[donor]) * (classes - 1) + label - 1, canvas.mask);
 }
 
 template <class Team, class Word>
-QG_HD void weak(const Team& team, Canvas<Word>& canvas, const qg::BankTables& bank, int64_t image, uint32_t word) {
-  take_from_bank(team, bank.weak, below(word, bank.snapshots) * bank.images + image, canvas.mask);
+QG_HD void weak(const Team& team, Canvas<Word>& canvas, const qg::BankTables& bank, int64_t image, uint32_t word, int classes = 2,
+                int label = 1) {
+  take_from_bank(team, bank.weak, (below(word, bank.snapshots) * bank.images + image) * (classes - 1) + label - 1, canvas.mask);
 }
 
 }  // namespace QG_NAMESPACE

@@ -27,10 +27,9 @@ QG_ROW void jagged(const Team& team, Canvas<Word>& canvas, const int32_t* params
 // params: radius.
 template <class Team, class Word>
 QG_ROW void smooth(const Team& team, Canvas<Word>& canvas, const int32_t* params, const Draw&) {
-  const Extent wanted = canvas.radii(params[0]);
-  const Extent radii{min_of(wanted.depth, kMostSmoothing), min_of(wanted.height, kMostSmoothing), wanted.width};
-  find_band(team, canvas.mask, radii, canvas.spare[0], canvas.spare[1], canvas.spare[2]);
-  smooth_band(team, canvas.mask, canvas.spare[0], radii, canvas.axes == 3, canvas.spare[1], canvas.arena);
+  const Blur blur(blur_radii(canvas.radii(params[0])));
+  find_band(team, canvas.mask, blur.radii, canvas.spare[0], canvas.spare[1], canvas.spare[2]);
+  smooth_band(team, canvas.mask, canvas.spare[0], blur, canvas.axes == 3, canvas.spare[1], canvas.arena);
   swap_planes(canvas.mask, canvas.spare[1]);
 }
 

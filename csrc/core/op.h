@@ -35,12 +35,14 @@ enum Op : int32_t {
   kNothing = 52,
   kFromOther = 56,
   kFromWeak = 57,
+  kSwapLabels = 64,
+  kLeak = 65,
 };
 
 QG_HD bool known_op(int32_t op) {
   return (op >= kErode && op <= kClosing) || (op >= kJagged && op <= kSmooth) || (op >= kShift && op <= kElastic) ||
          (op >= kHoles && op <= kRectDropout) || (op >= kEllipse && op <= kGaussianBlob) || (op >= kLargestOnly && op <= kDropComponent) ||
-         (op >= kInvert && op <= kNothing) || op == kFromOther || op == kFromWeak;
+         (op >= kInvert && op <= kNothing) || op == kFromOther || op == kFromWeak || op == kSwapLabels || op == kLeak;
 }
 
 }  // namespace QG_NAMESPACE

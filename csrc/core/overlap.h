@@ -90,13 +90,13 @@ QG_HD float dice_of(const Counts& counts) {
   return total == 0 ? 1.0f : 2.0f * float(counts.both) / float(total);
 }
 
-// What is told of sample number `sample`.
-QG_HD void tell(const Counts& counts, const qg::CorruptTask& task, int64_t sample) {
-  int32_t* const to = task.counts + 3 * sample;
+// What is told of a class of a sample; `number` counts these.
+QG_HD void tell(const Counts& counts, float dice, const qg::CorruptTask& task, int64_t number) {
+  int32_t* const to = task.counts + 3 * number;
   to[0] = counts.both;
   to[1] = counts.a;
   to[2] = counts.b;
-  task.quality[sample] = dice_of(counts);
+  task.quality[number] = dice;
 }
 
 // What the program changed, to spare 0.

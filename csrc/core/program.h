@@ -8,6 +8,7 @@
 #include "parts.h"
 #include "recipe.h"
 #include "shape.h"
+#include "soft.h"
 #include "spots.h"
 #include "warp.h"
 
@@ -33,9 +34,9 @@ QG_HD size_t arena_words(int32_t op, const Extent& extent) {
   }
 }
 
-// The most that any row of the recipe wants.
+// The most that any row of the recipe wants, or its softness.
 QG_HD size_t recipe_arena(const Recipe& recipe, const Extent& extent) {
-  size_t most = 0;
+  size_t most = recipe.p_soft() ? smooth_arena(extent) : 0;
   for (int r = 0; r < recipe.row_count(); ++r) {
     const size_t wanted = arena_words(recipe.row(r)[0], extent);
     most = wanted > most ? wanted : most;

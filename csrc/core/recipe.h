@@ -22,17 +22,19 @@ struct Choice {
 };
 
 // Words: number of rows, where they start; the rows of cross_image and weak (-1: none); p_weak of 2^32, low and high; then seven pairs
-// (count, where it starts) of choices, values followed by their thresholds: first of the categories, then of the group of that number.
+// (count, where it starts) of choices, values followed by their thresholds: first of the categories, then of the group of that number;
+// then the softness: its probability of 2^32, low and high, least and largest radius in px, least and largest sharpness in 1/256.
 struct Recipe {
   const int32_t* table;
 
-  static constexpr int kHeader = 6 + 2 * kCategories;
+  static constexpr int kSoft = 6 + 2 * kCategories, kHeader = kSoft + 6;
 
   QG_HD int row_count() const { return table[0]; }
   QG_HD const int32_t* row(int number) const { return table + table[1] + kRowWords * number; }
   QG_HD int32_t cross_image() const { return table[2]; }
   QG_HD int32_t weak() const { return table[3]; }
   QG_HD uint64_t p_weak() const { return uint64_t(uint32_t(table[5])) << 32 | uint32_t(table[4]); }
+  QG_HD uint64_t p_soft() const { return uint64_t(uint32_t(table[kSoft + 1])) << 32 | uint32_t(table[kSoft]); }
   QG_HD Choice choice(int k) const {
     const int32_t count = table[6 + 2 * k], *const values = table + table[7 + 2 * k];
     return {values, reinterpret_cast<const uint32_t*>(values + count), count};
@@ -57,6 +59,21 @@ QG_HD void draw_chain(const Choice& chained, const uint32_t* words, bool three, 
   third += third >= min_of(first, second);
   third += third >= max_of(first, second);
   row[2] = chained.values[third];
+}
+
+// How a mask becomes probabilities: blurred by a radius in px (0: not at all), its slope times sharpness / 256.
+struct Softness {
+  int32_t radius, sharpness;
+};
+
+constexpr uint32_t kSoftStream = 64;
+
+QG_HD Softness draw_softness(const Recipe& recipe, uint64_t seed, uint64_t sample) {
+  if (recipe.p_soft() == 0) return {0, 0};
+  const Words4 words = philox(0, kSoftStream, sample, seed);
+  if (words.word[0] >= recipe.p_soft()) return {0, 0};
+  const int32_t* const bounds = recipe.table + Recipe::kSoft + 2;
+  return {int32_t(between(words.word[1], bounds[0], bounds[1])), int32_t(between(words.word[2], bounds[2], bounds[3]))};
 }
 
 QG_HD Program given_program(const int32_t* rows, uint64_t seed, uint64_t sample) {

@@ -177,31 +177,54 @@ QG_HD void sum_lines(const uint16_t* sums, int line, int lines, const uint16_t* 
   for (int x = 0; x < kBits; ++x) to[x] = uint16_t(sum[x] >> kPlaneShift);
 }
 
+// A blur's weights along each axis, and what the sums come to where all is 1.
+struct Blur {
+  Extent radii;
+  const uint16_t *x, *y, *z;
+  int total_x, plane, rounded;  // of a line, of a plane, of a plane rounded as sum_lines rounds
+
+  // Radii up to kMostSmoothing, that along x 1 or more.
+  QG_HD explicit Blur(const Extent& radii)
+      : radii(radii), x(smoothing_weights(radii.width)), y(smoothing_weights(radii.height)), z(smoothing_weights(radii.depth)) {
+    total_x = weights_total(x, radii.width);
+    plane = total_x * weights_total(y, radii.height);
+    rounded = (plane + (1 << (kPlaneShift - 1))) >> kPlaneShift;
+  }
+  QG_HD int volume() const { return rounded * weights_total(z, radii.depth); }
+};
+
+QG_HD Extent blur_radii(const Extent& radii) {
+  return {min_of(radii.depth, kMostSmoothing), min_of(radii.height, kMostSmoothing), min_of(radii.width, kMostSmoothing)};
+}
+
+// The sums of word column c of which the last axis is still to be taken: of images along x, of volumes along x and y.
+template <class Team, class Word>
+QG_HD const uint16_t* column_sums(const Team& team, const Bits<Word>& mask, int c, const Blur& blur, int32_t* arena) {
+  constexpr int kBits = bits_of<Word>();
+  const int depth = mask.extent.depth, height = mask.extent.height, lines = mask.lines();
+  uint16_t *const sums = reinterpret_cast<uint16_t*>(arena), *const planes = sums + size_t(lines) * kBits;
+  team.for_each(lines, [=](int i) { smooth_line(mask, c, i, blur.x, blur.radii.width, blur.total_x, sums + size_t(i) * kBits); });
+  if (depth == 1) return sums;
+  team.for_each(depth, height, [=](int z, int y) {
+    const size_t first = size_t(z) * size_t(height) * kBits;
+    sum_lines<Word>(sums + first, y, height, blur.y, blur.radii.height, planes + first + size_t(y) * kBits);
+  });
+  return planes;
+}
+
 // out = mask blurred, where the band is; elsewhere the mask. A volume of one plane sees itself along z, so only the rounding is left.
 template <class Team, class Word>
-QG_HD void smooth_band(const Team& team, const Bits<Word>& mask, const Bits<Word>& band, const Extent& radii, bool is_volume,
+QG_HD void smooth_band(const Team& team, const Bits<Word>& mask, const Bits<Word>& band, const Blur& blur, bool is_volume,
                        const Bits<Word>& out, int32_t* arena) {
   constexpr int kBits = bits_of<Word>();
-  const int radius = radii.width, radius_y = radii.height, radius_z = radii.depth;
-  const uint16_t *const weights = smoothing_weights(radius), *const weights_y = smoothing_weights(radius_y);
-  const uint16_t* const weights_z = smoothing_weights(radius_z);
-  const int total = weights_total(weights, radius), plane = total * weights_total(weights_y, radius_y);
-  const int rounded = (plane + (1 << (kPlaneShift - 1))) >> kPlaneShift, depth = mask.extent.depth;
-  const int most = depth > 1   ? rounded * weights_total(weights_z, radius_z) / 2
-                   : is_volume ? ((rounded / 2 + 1) << kPlaneShift) - (1 << (kPlaneShift - 1)) - 1
-                               : plane / 2;
-  const int height = mask.extent.height, lines = mask.lines(), columns = mask.columns();
-  uint16_t* const sums = reinterpret_cast<uint16_t*>(arena);
-  uint16_t* const planes = sums + (depth > 1 ? size_t(lines) * kBits : 0);
+  const int depth = mask.extent.depth, height = mask.extent.height, lines = mask.lines(), columns = mask.columns();
+  const int most = depth > 1   ? blur.volume() / 2
+                   : is_volume ? ((blur.rounded / 2 + 1) << kPlaneShift) - (1 << (kPlaneShift - 1)) - 1
+                               : blur.plane / 2;
   for (int c = 0; c < columns; ++c) {
     const Word* const wanted = band.column(c);
     const int any = team.sum(1, lines, [=](int, int i) { return int(wanted[i] != 0); });
-    if (any) team.for_each(lines, [=](int i) { smooth_line(mask, c, i, weights, radius, total, sums + size_t(i) * kBits); });
-    if (any && depth > 1)
-      team.for_each(depth, height, [=](int z, int y) {
-        const size_t first = size_t(z) * size_t(height) * kBits;
-        sum_lines<Word>(sums + first, y, height, weights_y, radius_y, planes + first + size_t(y) * kBits);
-      });
+    const uint16_t* const sums = any ? column_sums(team, mask, c, blur, arena) : nullptr;
     const Word inside = c + 1 < columns ? Word(~Word(0)) : mask.last_column();
     team.for_each(lines, [=](int i) {
       const Word was = mask.column(c)[i], at = wanted[i];
@@ -211,9 +234,9 @@ QG_HD void smooth_band(const Team& team, const Bits<Word>& mask, const Bits<Word
       }
       Word blurred;
       if (depth > 1)
-        decide_line(planes + size_t(i % height) * kBits, i / height, depth, size_t(height) * kBits, weights_z, radius_z, most, &blurred);
+        decide_line(sums + size_t(i % height) * kBits, i / height, depth, size_t(height) * kBits, blur.z, blur.radii.depth, most, &blurred);
       else
-        decide_line(sums, i, height, kBits, weights_y, radius_y, most, &blurred);
+        decide_line(sums, i, height, kBits, blur.y, blur.radii.height, most, &blurred);
       out.column(c)[i] = Word((was & Word(~at)) | (blurred & at & inside));
     });
   }

@@ -14,7 +14,7 @@ int morph_scratch(int64_t batch, int depth, int height, int width, int64_t* word
 int morph(const MorphTask& task, const Scratch& scratch, void* stream);
 
 // What a block of `corrupt` works on, in bytes; `recipe` lies in the host's memory.
-int64_t corrupt_bytes(int depth, int height, int width, const int32_t* recipe);
+int64_t corrupt_bytes(int depth, int height, int width, int classes, const int32_t* recipe);
 int corrupt_scratch(int64_t batch, int64_t block_bytes, int64_t* words);
 int corrupt(const CorruptTask& task, int64_t block_bytes, const Scratch& scratch, void* stream);
 

@@ -35,6 +35,19 @@ def same_shape(op: str, a: Tensor, b: Tensor) -> None:
         raise InputError(f"{op}: both masks must be on one device, got {a.device} and {b.device}")
 
 
+def labels(op: str, name: str, value: Tensor, num_classes: int) -> None:
+    """Labels below num_classes: at once on a CPU, elsewhere by an asynchronous assertion, so that the host need not
+    wait."""
+    if value.dtype == torch.bool or value.numel() == 0:
+        return
+    largest = value.amax()
+    text = f"{op}: {name} must hold labels below num_classes = {num_classes}"
+    if value.device.type != "cpu":
+        torch._assert_async(largest < num_classes, text)
+    elif (found := int(largest)) >= num_classes:
+        raise InputError(f"{text}, got {found}")
+
+
 def spacing(op: str, value: Sequence[float] | None, axes: int) -> tuple[int, int]:
     """Side of a voxel along z and y over that along x, in 1/4096, of (z, y, x) in any one unit; None: all equal."""
     if value is None:

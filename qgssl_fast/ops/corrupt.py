@@ -17,6 +17,7 @@ from . import _check
 
 backends.register("corrupt", stem="corrupt", backends=("native", "reference"))
 
+MOST_CLASSES = 256  # labels are bytes
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.uint8)
 _BANK_OPS = frozenset(operation.name for operation in OPERATIONS.values() if operation.bank)
 _OUT_DTYPES = (torch.uint8, torch.float32, torch.float16, torch.bfloat16)
@@ -26,10 +27,12 @@ _OUT_DTYPES = (torch.uint8, torch.float32, torch.float16, torch.bfloat16)
 class Corruption:
     """What :func:`corrupt` made of masks [B, *S].
 
-    masks: uint8 [B, *S], 0 and 1, or the `out` that was given. quality: float32 [B], the Dice of `masks` with what came
-    in; both empty = 1. overlap: int32 [B, 1, 3], pixels in both, in `masks`, in the input. rows: int32 [B, 3], numbers
-    in ``recipe.rows`` of what was done, in order, -1 = nothing. errors: uint8 [B, *S], 1 where `masks` and the input
-    differ, if asked for.
+    masks: uint8 [B, *S], 0 and 1, or labels, or the `out` that was given; of a recipe that softens, probabilities,
+    float32 [B, *S], or [B, C-1, *S] of several classes. quality: float32 [B], or [B, C-1] of several classes, the Dice
+    of `masks` with what came in (soft: 2 Σ p t / (Σ p + Σ t)); both empty = 1. overlap: int32 [B, C-1, 3], pixels in
+    both, in `masks`, in the input, before softening. rows: int32 [B, 3], numbers in ``recipe.rows`` of what was done,
+    in order, -1 = nothing. errors: uint8 [B, *S], or [B, C-1, *S] of several classes, 1 where `masks`, before
+    softening, and the input differ, if asked for.
     """
 
     masks: Tensor
@@ -46,6 +49,9 @@ class Bank(Protocol):
 
     @property
     def size(self) -> tuple[int, ...]: ...
+
+    @property
+    def num_classes(self) -> int: ...
 
     @property
     def snapshots(self) -> int: ...
@@ -65,6 +71,7 @@ def corrupt(
     errors: bool = False,
     out: Tensor | None = None,
     spacing: Sequence[float] | None = None,
+    num_classes: int = 2,
     backend: str = "auto",
 ) -> Corruption:
     """A corrupted copy of each mask with its Dice: a function of (seed, sample id), whatever the batch.
@@ -73,13 +80,18 @@ def corrupt(
     sample_ids: integers [B], default 0 .. B-1: give each draw its own. bank: donors for cross_image and weak masks,
     with image_ids, integers [B], the number of each mask's image in it. errors: also return where masks changed.
     out: where the masks go, [B, *S] uint8, float32, float16 or bfloat16 on the device of `masks`, each mask's pixels
-    together, as in a channel of a network's input, ``inputs[:, 3]``; it gets 0 and 1 and is the result's `masks`.
+    together, as in a channel of a network's input, ``inputs[:, 3]``; it gets what `masks` would hold and is the
+    result's `masks`. Of several classes [B, C-1, *S], ``inputs[:, 3:]``, gets a plane for each.
     spacing: of volumes, the sides (z, y, x) of a voxel in any one unit, default equal: a recipe's pixels are those
     along x, and what is round stays round in space.
+    num_classes: C > 2: masks hold labels 0 .. C-1. Each class goes through the sample's rows with chance of its own;
+    where classes meet, the pixel's true class wins, else the lowest number.
     Raises TypeError for wrong types; InputError for wrong shapes and values, for a recipe that needs a bank where there
     is none (``recipe.without_bank()`` does not), and for a row that knows 2D masks only on volumes.
     """
-    return _run("corrupt", masks, recipe, seed, sample_ids, bank, image_ids, None, errors, out, spacing, backend)
+    return _run(
+        "corrupt", masks, recipe, seed, sample_ids, bank, image_ids, None, errors, out, spacing, num_classes, backend
+    )
 
 
 def replay(
@@ -94,6 +106,7 @@ def replay(
     errors: bool = False,
     out: Tensor | None = None,
     spacing: Sequence[float] | None = None,
+    num_classes: int = 2,
     backend: str = "auto",
 ) -> Corruption:
     """Run the given rows, int32 [B, 3] as in ``Corruption.rows``, in place of drawn ones.
@@ -103,7 +116,9 @@ def replay(
     """
     if not isinstance(rows, Tensor) or rows.dtype not in _INTEGERS:
         raise TypeError(f"replay: rows must be an int32 Tensor, got {getattr(rows, 'dtype', type(rows).__name__)}")
-    return _run("replay", masks, recipe, seed, sample_ids, bank, image_ids, rows, errors, out, spacing, backend)
+    return _run(
+        "replay", masks, recipe, seed, sample_ids, bank, image_ids, rows, errors, out, spacing, num_classes, backend
+    )
 
 
 def _run(
@@ -118,9 +133,12 @@ def _run(
     errors: bool,
     out: Tensor | None,
     spacing: Sequence[float] | None,
+    num_classes: int,
     backend: str,
 ) -> Corruption:
     _check.masks(op, "masks", masks)
+    if masks[:1].numel() > 2**31 - 1:
+        raise InputError(f"{op}: a mask must have fewer than 2^31 pixels, got {list(masks.shape)}")
     if max(masks.shape[1:]) > LONGEST_SIDE:
         raise InputError(f"{op}: sides must be up to {LONGEST_SIDE} px, got {list(masks.shape)}")
     if not isinstance(recipe, Recipe):
@@ -135,16 +153,31 @@ def _run(
         ops = frozenset(recipe.rows[i].op for i in rows.unique().tolist() if i >= 0)
     if masks.dim() == 4 and (planar := [row.name for row in recipe.rows if row.op in ops and row.operation.planar]):
         raise InputError(f"{op}: {', '.join(planar)}: 2D masks only, got {list(masks.shape)}")
+    num_classes = _check.integer(op, "num_classes", num_classes, 2, MOST_CLASSES)
+    if num_classes > 2:
+        _check.labels(op, "masks", masks, num_classes)
+    elif labels := [row.name for row in recipe.rows if row.op in ops and row.operation.labels]:
+        raise InputError(f"{op}: {', '.join(labels)}: label maps of two classes or more only (num_classes >= 3)")
     images = None
     if not _BANK_OPS.isdisjoint(ops):
-        images = _check_bank(op, masks, recipe, ops, bank, image_ids)
+        images = _check_bank(op, masks, recipe, ops, bank, image_ids, num_classes)
     if out is not None:
-        _check_out(op, masks, out)
+        _check_out(op, masks, out, num_classes, recipe.softness is not None)
     sides = _check.spacing(op, spacing, masks.dim() - 1)
     kernel = backends.kernel("corrupt", masks.device, backend)
     tables = None if bank is None else bank.tables
     made, quality, overlap, drawn, changed = kernel(
-        masks, recipe.tables, seed, ids, tables, images, rows, out=out, errors=errors, spacing=sides
+        masks,
+        recipe.tables,
+        seed,
+        ids,
+        tables,
+        images,
+        rows,
+        out=out,
+        errors=errors,
+        spacing=sides,
+        num_classes=num_classes,
     )
     return Corruption(made, quality, overlap, drawn, changed)
 
@@ -170,7 +203,13 @@ def _check_rows(rows: Tensor, batch: int, recipe: Recipe) -> None:
 
 
 def _check_bank(
-    op: str, masks: Tensor, recipe: Recipe, ops: frozenset[str], bank: Bank | None, image_ids: Tensor | None
+    op: str,
+    masks: Tensor,
+    recipe: Recipe,
+    ops: frozenset[str],
+    bank: Bank | None,
+    image_ids: Tensor | None,
+    num_classes: int,
 ) -> Tensor:
     if bank is None:
         needs = " and ".join(name for name in ("cross_image", "weak") if name in ops)
@@ -178,6 +217,8 @@ def _check_bank(
         raise InputError(f"{op}: recipe {recipe.name} draws {needs} masks from a bank: {way}")
     if tuple(bank.size) != tuple(masks.shape[1:]):
         raise InputError(f"{op}: the bank's masks are {list(bank.size)}, but masks are {list(masks.shape[1:])}")
+    if bank.num_classes != num_classes:
+        raise InputError(f"{op}: the bank's masks have {bank.num_classes} classes, num_classes is {num_classes}")
     if "weak" in ops and bank.snapshots == 0:
         way = "bank.add(...) some or take recipe.replace(p_weak=0.0)"
         raise InputError(f"{op}: recipe {recipe.name} draws weak masks, but the bank has no snapshot: {way}")
@@ -196,21 +237,33 @@ def _ends(tensor: Tensor) -> tuple[int, int]:
     return int(values.min()), int(values.max())
 
 
-def _check_out(op: str, masks: Tensor, out: Tensor) -> None:
+def _check_out(op: str, masks: Tensor, out: Tensor, num_classes: int, is_soft: bool) -> None:
     if not isinstance(out, Tensor):
         raise TypeError(f"{op}: out must be a Tensor, got {type(out).__name__}")
-    if out.dtype not in _OUT_DTYPES:
-        raise TypeError(f"{op}: out must be uint8, float32, float16 or bfloat16, got {out.dtype}")
-    if out.shape != masks.shape:
-        raise InputError(f"{op}: out must be {list(masks.shape)}, as masks are, got {list(out.shape)}")
+    dtypes = _OUT_DTYPES[1:] if is_soft else _OUT_DTYPES
+    if out.dtype not in dtypes:
+        names = [str(dtype).removeprefix("torch.") for dtype in dtypes]
+        why = ", as the recipe softens" if is_soft else ""
+        raise TypeError(f"{op}: out must be {', '.join(names[:-1])} or {names[-1]}{why}, got {out.dtype}")
+    by_class = (masks.shape[0], num_classes - 1, *masks.shape[1:])
+    if out.shape != masks.shape and (num_classes == 2 or out.shape != by_class):
+        wanted = f"{list(masks.shape)}, as masks are" + (f", or {list(by_class)}" if num_classes > 2 else "")
+        raise InputError(f"{op}: out must be {wanted}, got {list(out.shape)}")
+    if is_soft and num_classes > 2 and out.shape == masks.shape:
+        raise InputError(f"{op}: out must be {list(by_class)}, as the recipe softens, got {list(out.shape)}")
     if out.device != masks.device:
         raise InputError(f"{op}: out must be on {masks.device}, as masks are, got {out.device}")
     if out.requires_grad:
         raise InputError(f"{op}: out must not require a gradient")
     if out.numel() == 0:
         return
-    pixels = out[0].numel()
-    if not out[0].is_contiguous() or (len(out) > 1 and out.stride(0) < pixels):
+    outer = out.dim() - masks.dim() + 1
+    mask = out[(0,) * outer]
+    apart, needed = True, mask.numel()
+    for stride, side in sorted(zip(out.stride()[:outer], out.shape[:outer])):
+        apart &= side == 1 or stride >= needed
+        needed = max(stride * side, needed)
+    if not mask.is_contiguous() or not apart:
         raise InputError(
             f"{op}: out must hold each mask's pixels together, as inputs[:, 3] does; strides {out.stride()}"
         )

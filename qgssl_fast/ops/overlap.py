@@ -60,21 +60,10 @@ def _serve(a: Tensor, b: Tensor, num_classes: int, backend: str) -> Tensor:
     if a.shape[0] == 0:
         return torch.empty((0, num_classes - 1, 3), dtype=torch.int32, device=a.device)
     if num_classes > 2:
-        _check_labels(a, b, num_classes)
+        _check.labels("overlap", "a", a, num_classes)
+        _check.labels("overlap", "b", b, num_classes)
     out: Tensor = kernel(a, b, num_classes)
     return out
-
-
-def _check_labels(a: Tensor, b: Tensor, num_classes: int) -> None:
-    for name, labels in (("a", a), ("b", b)):
-        if labels.dtype == torch.bool:
-            continue
-        largest = labels.amax()
-        text = f"overlap: {name} must hold labels below num_classes = {num_classes}"
-        if labels.device.type != "cpu":
-            torch._assert_async(largest < num_classes, text)
-        elif (found := int(largest)) >= num_classes:
-            raise InputError(f"{text}, got {found}")
 
 
 backends.register("overlap", stem="overlap", backends=backends.NAMES)

@@ -11,6 +11,8 @@ from typing import Any
 from ..errors import Faults, InputError, nearest
 from .operations import OPERATIONS, Parameter
 from .recipe import Recipe, Row, coverage, ranges
+from .softness import PARAMETERS as SOFTNESS
+from .softness import Softness
 from .tables import CATEGORIES, GROUPS
 
 if sys.version_info >= (3, 11):
@@ -18,7 +20,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-_TOP = ("name", "rounding", "p_weak", "categories", "row")
+_TOP = ("name", "extends", "rounding", "p_weak", "categories", "softness", "row")
 
 
 def recipe_names() -> list[str]:
@@ -70,14 +72,15 @@ class _Reader:
         for key in data:
             if key not in _TOP:
                 self._fault(0, key, f"unknown key {key!r}{_nearest(key, _TOP)}")
-        categories = data.get("categories", {})
+        base = self._base(data.get("extends"))
+        categories = data.get("categories", {} if base is None else dict(base.categories))
         if not isinstance(categories, dict) or not all(_is_number(p) for p in categories.values()):
             self._fault(0, "categories", "categories must be a table of probabilities")
             categories = {}
         for key in categories:
             if key not in CATEGORIES:
                 self._fault(0, key, f"unknown category {key!r}{_nearest(key, CATEGORIES)}")
-        p_weak = data.get("p_weak", 0.0)
+        p_weak = data.get("p_weak", 0.0 if base is None else base.p_weak)
         if not _is_number(p_weak):
             self._fault(0, "p_weak", f"p_weak must be a number, got {p_weak!r}")
             p_weak = 0.0
@@ -89,10 +92,14 @@ class _Reader:
         for number, entry in enumerate(entries):
             if entry.get("name") in [earlier.get("name") for earlier in entries[:number]]:
                 self._fault(self._start(number), "name", f"a second row named {entry.get('name')!r}")
+        own = {entry.get("name") for entry in entries}
+        inherited = [] if base is None else [row for row in base.rows if row.name not in own]
         recipe = object.__new__(Recipe)  # checked below, so that its faults join the others
         known = {key: float(categories.get(key, 0.0)) for key in CATEGORIES}
-        fields: dict[str, Any] = {"name": str(data.get("name", name)), "rows": tuple(rows), "categories": known}
-        fields |= {"p_weak": float(p_weak), "rounding": data.get("rounding", "nearest")}
+        fields: dict[str, Any] = {"name": str(data.get("name", name)), "rows": (*inherited, *rows), "categories": known}
+        rounding = "nearest" if base is None else base.rounding
+        fields |= {"p_weak": float(p_weak), "rounding": data.get("rounding", rounding)}
+        fields["softness"] = self._softness(data, None if base is None else base.softness)
         for key, value in fields.items():
             object.__setattr__(recipe, key, value)
         # Which rows are missing can be told when all of them could be read.
@@ -100,6 +107,29 @@ class _Reader:
         for key, text in (*ranges(recipe), *whole):
             self._fault(0, key, text)
         return None if self.faults.found else Recipe(**fields)
+
+    def _base(self, name: Any) -> Recipe | None:
+        if name is None:
+            return None
+        if name in recipe_names():
+            return load_recipe(name)
+        self._fault(0, "extends", f"extends must be one of {', '.join(recipe_names())}, got {name!r}")
+        return None
+
+    def _softness(self, data: dict[str, Any], base: Softness | None) -> Softness | None:
+        entry = data.get("softness")
+        if entry is None:
+            return base
+        if not isinstance(entry, dict):
+            self._fault(0, "softness", "softness is written as a table, [softness]")
+            return None
+        known = [parameter.name for parameter in SOFTNESS]
+        for key in entry:
+            if key not in known:
+                self._fault(0, key, f"softness: unknown key {key!r}{_nearest(key, known)}")
+        before = len(self.faults.found)
+        values = {parameter.name: self._value(0, "softness", parameter, entry) for parameter in SOFTNESS}
+        return Softness(**values) if len(self.faults.found) == before else None
 
     def _row(self, number: int, entry: dict[str, Any]) -> Row | None:
         before = len(self.faults.found)

@@ -32,7 +32,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Operation:
-    """A family's function: `planar` ones know 2D masks only; `bank` ones need a MaskBank."""
+    """A family's function: `planar` ones know 2D masks only; `bank` ones need a MaskBank; `labels` ones label maps."""
 
     name: str
     code: int
@@ -41,6 +41,7 @@ class Operation:
     planar: bool = False
     bank: bool = False
     rounding: bool = False
+    labels: bool = False
 
 
 def _radius(high: int = LONGEST_SIDE) -> Parameter:
@@ -115,6 +116,8 @@ OPERATIONS: dict[str, Operation] = {
         Operation("identity", 52, "fill"),
         Operation("cross_image", 56, "bank", bank=True),
         Operation("weak", 57, "bank", bank=True),
+        Operation("swap_labels", 64, "labels", labels=True),
+        Operation("leak", 65, "labels", (_radius(),), labels=True),
     )
 }
 BY_CODE = {operation.code: operation for operation in OPERATIONS.values()}

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import Faults, InputError
 from .operations import OPERATIONS, ROUNDINGS, Operation, pack
+from .softness import Softness
 from .tables import CATEGORIES, CHAINED, CROSS_IMAGE, GROUPS, WORDS, Choice, Tables
 
 
@@ -37,6 +38,7 @@ class Recipe:
 
     categories: probability of each, summing to 1 (identity, single, chained, cross_image, heavy, catastrophic, blob).
     p_weak: probability that a weak model's mask replaces all that. rounding: "nearest" or "truncate", of affine rows.
+    softness: how masks become probabilities; None: they stay 0 and 1, or labels.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Recipe:
     categories: Mapping[str, float]
     p_weak: float = 0.0
     rounding: str = "nearest"
+    softness: Softness | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "categories", MappingProxyType({c: self.categories.get(c, 0.0) for c in CATEGORIES}))
@@ -130,6 +133,7 @@ class Recipe:
             cross_image=self._first("cross_image"),
             weak=self._first("weak"),
             p_weak=round(self.p_weak * 2**32),
+            **({} if self.softness is None else {"softness": self.softness.words}),
         )
 
     def _first(self, op: str) -> int:
@@ -148,7 +152,7 @@ def ranges(recipe: Recipe) -> list[tuple[str, str]]:
     total = sum(recipe.categories.values())
     if abs(total - 1) > 1e-6:
         found.append(("categories", f"the categories' probabilities must sum to 1, got {total:.6g}"))
-    return found
+    return found if recipe.softness is None else found + recipe.softness.faults()
 
 
 def coverage(recipe: Recipe) -> list[tuple[str, str]]:

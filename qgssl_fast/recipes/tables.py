@@ -38,7 +38,10 @@ class Choice:
 
 @dataclass(frozen=True)
 class Tables:
-    """rows: int32 [R, 8]; p_weak: of 2**32, compared with a word; cross_image, weak: row numbers, -1 = none."""
+    """rows: int32 [R, 8]; p_weak: of 2**32, compared with a word; cross_image, weak: row numbers, -1 = none.
+
+    softness: probability of 2**32, least and largest radius in px, least and largest sharpness in 1/256.
+    """
 
     rows: np.ndarray
     categories: Choice
@@ -47,11 +50,14 @@ class Tables:
     cross_image: int
     weak: int
     p_weak: int
+    softness: tuple[int, ...] = (0, 0, 0, 0, 0)
 
     @cached_property
     def flat(self) -> np.ndarray:
         """int32 words, all of this in one piece, as ``csrc/core/recipe.h`` reads it."""
-        header = np.zeros(6 + 2 * len(CATEGORIES), np.int64)
+        soft = 6 + 2 * len(CATEGORIES)
+        header = np.zeros(soft + 6, np.int64)
+        header[soft:] = (self.softness[0] & 0xFFFFFFFF, self.softness[0] >> 32, *self.softness[1:])
         pieces: list[np.ndarray] = [self.rows.reshape(-1)]
         header[:6] = (
             len(self.rows),

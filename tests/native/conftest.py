@@ -13,9 +13,23 @@ import numpy as np
 import pytest
 import torch
 
+from qgssl_fast.kernels.native.corrupt import numbers_of
+
 HERE = Path(__file__).parent
 CSRC = HERE.parents[1] / "csrc"
-POINTERS = ("in_", "out", "errors", "counts", "quality", "rows", "given_rows", "recipe", "sample_ids", "image_ids")
+POINTERS = (
+    "in_",
+    "out",
+    "numbers",
+    "errors",
+    "counts",
+    "quality",
+    "rows",
+    "given_rows",
+    "recipe",
+    "sample_ids",
+    "image_ids",
+)
 BANK = ("truth", "weak", "order", "rank", "low")
 
 
@@ -31,11 +45,15 @@ class CorruptTask(ctypes.Structure):
 
     _fields_ = [
         *(("in_", ctypes.c_void_p), ("out", ctypes.c_void_p), ("out_kind", ctypes.c_int), ("out_step", ctypes.c_int64)),
+        *(("class_step", ctypes.c_int64), ("numbers", ctypes.c_void_p)),
         *((name, ctypes.c_void_p) for name in ("errors", "counts", "quality", "rows", "given_rows", "recipe")),
         ("seed", ctypes.c_uint64),
         *((name, ctypes.c_void_p) for name in ("sample_ids", "image_ids")),
         *(("bank", BankTables), ("batch", ctypes.c_int64)),
-        *((name, ctypes.c_int) for name in ("axes", "spacing_z", "spacing_y", "depth", "height", "width", "threads")),
+        *(
+            (name, ctypes.c_int)
+            for name in ("classes", "axes", "spacing_z", "spacing_y", "depth", "height", "width", "threads")
+        ),
     ]
 
 
@@ -78,12 +96,21 @@ def through() -> Callable[..., tuple[torch.Tensor, ...]]:
     """through(call, masks, tables, seed, ids, bank, images, rows): `call` fills a CorruptTask; masks, quality,
     overlap, rows, errors come back. Bytes around the masks that change fail the test."""
 
-    def run(call, masks, tables, seed, ids, bank=None, images=None, rows=None, spacing=(4096, 4096)):
+    def run(call, masks, tables, seed, ids, bank=None, images=None, rows=None, spacing=(4096, 4096), num_classes=2):
         masks, ids = masks.contiguous(), ids.contiguous()
-        guarded = [torch.full((masks.numel() + 64,), 77, dtype=torch.uint8) for _ in range(2)]
-        out, errors = (memory[32:-32].view(masks.shape) for memory in guarded)
-        counts, drawn = (torch.full((len(masks), 3), -7, dtype=torch.int32) for _ in range(2))
-        quality = torch.full((len(masks),), -7.0)
+        planes = masks.shape if num_classes == 2 else (len(masks), num_classes - 1, *masks.shape[1:])
+        is_soft = tables.softness[0] > 0
+        guarded = [torch.full((4 * num_classes * masks.numel() + 64,), 77, dtype=torch.uint8) for _ in range(2)]
+        out, errors = (
+            memory[32 : 32 + torch.Size(shape).numel() * dtype.itemsize].view(dtype).view(shape)
+            for memory, shape, dtype in (
+                (guarded[0], planes if is_soft else masks.shape, torch.float32 if is_soft else torch.uint8),
+                (guarded[1], planes, torch.uint8),
+            )
+        )
+        counts = torch.full((len(masks), num_classes - 1, 3), -7, dtype=torch.int32)
+        drawn = torch.full((len(masks), 3), -7, dtype=torch.int32)
+        quality = torch.full((len(masks),) if num_classes == 2 else (len(masks), num_classes - 1), -7.0)
         given = None if rows is None else rows.to(torch.int32).contiguous()
         held = SimpleNamespace(
             in_=masks,
@@ -96,8 +123,11 @@ def through() -> Callable[..., tuple[torch.Tensor, ...]]:
             recipe=torch.from_numpy(tables.flat.copy()),
             sample_ids=ids,
             image_ids=images,
+            numbers=numbers_of(out.dtype, is_soft),
         )
-        task = CorruptTask(out_kind=0, out_step=masks[0].numel(), seed=seed, batch=len(masks), threads=1)
+        task = CorruptTask(seed=seed, batch=len(masks), threads=1, classes=num_classes)
+        task.out_kind, task.out_step = int(is_soft), out.stride(0) * out.element_size()
+        task.class_step = out.stride(1) * out.element_size() if out.dim() > masks.dim() else 0
         for name in POINTERS:
             setattr(task, name, None if getattr(held, name) is None else getattr(held, name).data_ptr())
         size = masks.shape[1:]
@@ -109,9 +139,9 @@ def through() -> Callable[..., tuple[torch.Tensor, ...]]:
             numbers = (bank.donors, len(bank.weak), len(bank.truth))
             task.bank = BankTables(*(array.ctypes.data for array in arrays), *numbers)
         call(task, held)
-        for memory in guarded:
+        for memory, tensor in zip(guarded, (out, errors)):
             assert bool((memory[:32] == 77).all())
-            assert bool((memory[-32:] == 77).all())
-        return out, quality, counts[:, None], drawn, errors
+            assert bool((memory[32 + tensor.numel() * tensor.element_size() :] == 77).all())
+        return out, quality, counts, drawn, errors
 
     return run

@@ -26,7 +26,7 @@ def faults(text):
 
 
 def test_the_package_has_its_recipes():
-    assert recipe_names() == ["default", "paper"]
+    assert recipe_names() == ["default", "labels", "paper"]
     paper, default = qf.load_recipe("paper"), qf.load_recipe("default")
     assert (paper.rounding, default.rounding) == ("truncate", "nearest")
     assert paper.p_weak == 0.05
@@ -40,7 +40,7 @@ def test_the_package_has_its_recipes():
         "catastrophic": 0.05,
         "blob": 0.07,
     }
-    assert {row.op for row in paper.rows} == set(OPERATIONS) - {"identity"}
+    assert {row.op for row in paper.rows} == set(OPERATIONS) - {"identity", "swap_labels", "leak"}
     assert [row.name for row in paper.rows] == [row.name for row in default.rows]
 
 
@@ -54,7 +54,7 @@ def test_a_file_of_ones_own(tmp_path):
 
 
 def test_unknown_names_list_what_is_there(tmp_path):
-    with pytest.raises(qf.InputError, match="recipe 'papr': unknown; there are default, paper"):
+    with pytest.raises(qf.InputError, match="recipe 'papr': unknown; there are default, labels, paper"):
         qf.load_recipe("papr")
     with pytest.raises(qf.InputError, match="there is no such file"):
         qf.load_recipe(tmp_path / "none.toml")

@@ -1,4 +1,7 @@
-"""Masks of other images and of weak models, as bits: pixel x is bit x % 8 of byte x // 8, rows padded to 64 pixels."""
+"""Masks of other images and of weak models, as bits: pixel x is bit x % 8 of byte x // 8, rows padded to 64 pixels.
+
+Each image has a mask of every class but the background.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from .program import below
 class BankTables:
     """What a backend needs of a bank of N images.
 
-    truth: uint8 [N, *S[:-1], 8 ceil(W / 64)]; weak: the same with snapshots in front [K, N, ...].
+    truth: uint8 [N, C - 1, *S[:-1], 8 ceil(W / 64)]; weak: the same with snapshots in front [K, N, ...].
     order: int32 [N], the images by area, of equal area by number; rank: its inverse.
     low: int32 [N], donors: the donors of the image of rank r are those of rank low[r] .. low[r] + donors, but itself.
     """
@@ -66,7 +69,7 @@ def neighbours(area: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, in
 
 
 def cross_image(bank: BankTables, images: np.ndarray, words: np.ndarray) -> np.ndarray:
-    """Mask of donor number below(word, donors) of each image, by rank; its own mask in a bank of one image."""
+    """Masks [n, C - 1, *S] of donor number below(word, donors) of each image, by rank; its own in a bank of one."""
     rank = bank.rank[images]
     donor = bank.low[rank] + below(words, bank.donors)
     donor += (donor >= rank) & (bank.donors > 0)
@@ -74,5 +77,5 @@ def cross_image(bank: BankTables, images: np.ndarray, words: np.ndarray) -> np.n
 
 
 def weak(bank: BankTables, images: np.ndarray, words: np.ndarray) -> np.ndarray:
-    """Mask of the image by snapshot number below(word, snapshots)."""
+    """Masks [n, C - 1, *S] of the image by snapshot number below(word, snapshots)."""
     return unpack(bank.weak[below(words, len(bank.weak)), images], bank.size[-1])

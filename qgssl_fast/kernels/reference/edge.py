@@ -25,15 +25,20 @@ def smooth(masks: np.ndarray, params: np.ndarray, draw: Draw) -> np.ndarray:
     Of volumes, each axis has the weights of its own radius (up to 31), and what x and y make is rounded half up to
     1/2**14 before z: 2 * sum > (that of the sums of w along x and y) * (sum of w along z).
     """
+    sums, total = blur(masks, draw.radii(int(params[0]), masks.ndim - 1))
+    return (2 * sums > total).astype(np.uint8)
+
+
+def blur(masks: np.ndarray, radii: tuple[int, ...]) -> tuple[np.ndarray, int]:
+    """Sums int32 [n, *S], as `smooth` describes them, and what they come to where all is 1."""
     axes = masks.ndim - 1
-    kernels = [smoothing_weights(min(radius, MOST_SMOOTHING)) for radius in draw.radii(int(params[0]), axes)]
+    kernels = [smoothing_weights(min(radius, MOST_SMOOTHING)) for radius in radii]
     totals = [weights[0] + 2 * sum(weights[1:]) for weights in kernels]
     plane = _blur(_blur(masks.astype(np.int32), kernels[-1], axis=axes), kernels[-2], axis=axes - 1)
     whole = totals[-1] * totals[-2]
     if axes == 2:
-        return (2 * plane > whole).astype(np.uint8)
-    blurred = _blur(plane + (1 << 13) >> 14, kernels[0], axis=1)
-    return (2 * blurred > (whole + (1 << 13) >> 14) * totals[0]).astype(np.uint8)
+        return plane, whole
+    return _blur(plane + (1 << 13) >> 14, kernels[0], axis=1), (whole + (1 << 13) >> 14) * totals[0]
 
 
 def _blur(values: np.ndarray, weights: tuple[int, ...], axis: int) -> np.ndarray:

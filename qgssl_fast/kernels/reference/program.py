@@ -2,7 +2,8 @@
 
 Chance is a function of (seed, sample id) alone: Philox counter = (block, stream, sample id low, sample id high).
 Stream 0 decides the program, stream 1 + k the row at position k, stream 16 (k + 1) + j holds words for that row:
-j = 0 its arguments, j = 1 .. 15 its pixel planes and lattices. Everything is decided in integers.
+j = 0 its arguments, j = 1 .. 15 its pixel planes and lattices; stream 64 says how soft the mask becomes. Of label maps,
+class c has its rows' streams 256 (c - 1) further on. Everything is decided in integers.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from ...recipes.tables import CHAINED, CROSS_IMAGE, IDENTITY, Choice, Tables
 from .philox import philox4x32
 
 POSITIONS = 3
+SOFT_STREAM = 64
+CLASS_STREAMS = 256  # from a class's streams to the next class's
 ONE = 1 << 16  # Q16.16
 ISOTROPIC = (SPACING_ONE, SPACING_ONE)
 
@@ -53,10 +56,11 @@ class Draw:
         sample_ids: np.ndarray,
         position: int,
         early: np.ndarray | None = None,
+        label: int = 1,
         spacing: tuple[int, int] = ISOTROPIC,
     ) -> None:
-        self.seed, self.sample_ids, self._stream, self._early = seed, sample_ids, 16 * (position + 1), early
-        self.spacing = spacing
+        self.seed, self.sample_ids, self.spacing = seed, sample_ids, spacing
+        self._stream, self._early = 16 * (position + 1) + CLASS_STREAMS * (label - 1), early
 
     def radii(self, radius: int, axes: int) -> tuple[int, ...]:
         """`radius` px in the pixels of each axis, x last, rounded half up."""
@@ -119,8 +123,19 @@ class Program:
         streams = 16 * np.arange(1, POSITIONS + 1)
         return words_of(self.seed, self.sample_ids, streams, Draw.EARLY)
 
-    def draw(self, position: int, chosen: np.ndarray) -> Draw:
-        return Draw(self.seed, self.sample_ids[chosen], position, self._arguments[chosen, position], self.spacing)
+    def draw(self, position: int, chosen: np.ndarray, label: int = 1) -> Draw:
+        early = self._arguments[chosen, position] if label == 1 else None
+        return Draw(self.seed, self.sample_ids[chosen], position, early, label, self.spacing)
+
+    def softness(self, tables: Tables) -> np.ndarray:
+        """int64 [B, 2]: radius in px (0: stays hard) and sharpness in 1/256, from words 1 and 2 of its stream; word 0
+        decides whether."""
+        probability, *bounds = tables.softness
+        if probability == 0:
+            return np.zeros((len(self.sample_ids), 2), np.int64)
+        words = words_of(self.seed, self.sample_ids, SOFT_STREAM, 1)
+        drawn = np.stack([between(words[:, 1], *bounds[:2]), between(words[:, 2], *bounds[2:])], axis=1)
+        return drawn * (words[:, :1].astype(np.int64) < probability)
 
     @staticmethod
     def _choose(tables: Tables, decisions: np.ndarray) -> np.ndarray:
