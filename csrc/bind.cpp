@@ -81,8 +81,8 @@ void check(int result) {
   if (result != 0) throw std::bad_alloc();
 }
 
-void affine(uintptr_t in, uintptr_t out, uintptr_t matrices, bool truncate, qg::Size size, int threads) {
-  qg::AffineTask task = qg::affine_task(in, out, matrices, truncate, size);
+void affine(uintptr_t in, uintptr_t out, uintptr_t matrices, bool truncate, qg::Size size, int axes, int threads) {
+  qg::AffineTask task = qg::affine_task(in, out, matrices, truncate, size, axes);
   task.threads = qg::usable_threads(threads);
   int result;
   {
@@ -92,8 +92,9 @@ void affine(uintptr_t in, uintptr_t out, uintptr_t matrices, bool truncate, qg::
   check(result);
 }
 
-void elastic(uintptr_t in, uintptr_t out, int amplitude, int smoothness, uint64_t seed, uintptr_t sample_ids, qg::Size size, int threads) {
-  qg::ElasticTask task = qg::elastic_task(in, out, amplitude, smoothness, seed, sample_ids, size);
+void elastic(uintptr_t in, uintptr_t out, qg::Field field, uint64_t seed, uintptr_t sample_ids, qg::Size size, qg::Frame frame,
+             int threads) {
+  qg::ElasticTask task = qg::elastic_task(in, out, field, seed, sample_ids, size, frame);
   task.threads = qg::usable_threads(threads);
   int result;
   {
@@ -114,8 +115,8 @@ void morph(uintptr_t in, uintptr_t out, int op, int radius, qg::Size size, int t
   check(result);
 }
 
-void corrupt(qg::Masks masks, qg::Size size, qg::Frame frame, uintptr_t recipe, int64_t recipe_words, qg::Chance chance, qg::BankNumbers bank,
-             int threads) {
+void corrupt(qg::Masks masks, qg::Size size, qg::Frame frame, uintptr_t recipe, int64_t recipe_words, qg::Chance chance,
+             qg::BankNumbers bank, int threads) {
   qg::check_recipe(qg::at<const int32_t>(recipe), recipe_words);
   qg::CorruptTask task = qg::corrupt_task(masks, size, frame, chance, bank);
   task.recipe = qg::at<const int32_t>(recipe);

@@ -15,25 +15,28 @@ struct MorphTask {
   int threads;
 };
 
-// Pixel (x, y) of a result looks at matrix (x, y, 1) of the mask.
+// Pixel (x, y) of a result looks at matrix (x, y, 1) of the mask; of volumes likewise (x, y, z, 1).
 struct AffineTask {
-  const uint8_t* in;        // [batch, height, width], nonzero = 1
+  const uint8_t* in;        // [batch, depth, height, width], nonzero = 1
   uint8_t* out;             // the same shape, 0 or 1
-  const int32_t* matrices;  // [batch, 2, 3], x first, Q16.16
+  const int32_t* matrices;  // [batch, axes, axes + 1], x first, Q16.16
   bool truncate;            // 1 only where all that linear interpolation weighs are 1, else the nearest pixel
   int64_t batch;
-  int height, width;
+  int axes;  // 2: images, depth is 1; 3: volumes
+  int depth, height, width;
   int threads;
 };
 
 struct ElasticTask {
-  const uint8_t* in;          // [batch, height, width], nonzero = 1
+  const uint8_t* in;          // [batch, depth, height, width], nonzero = 1
   uint8_t* out;               // the same shape, 0 or 1
   int amplitude, smoothness;  // Q16.16 px, up to 64
   uint64_t seed;
   const int64_t* sample_ids;  // [batch]
   int64_t batch;
-  int height, width;
+  int axes;                      // 2: images, depth is 1; 3: volumes
+  int32_t spacing_z, spacing_y;  // of voxels, over that along x, in 1/4096
+  int depth, height, width;
   int threads;
 };
 

@@ -40,6 +40,11 @@ inline void check_size(const Size& size) {
   require(width <= most && depth <= most / height && depth * height <= most / (width / 32 + 1), "a mask must have fewer than 2^31 words");
 }
 
+inline void check_spacing(int32_t z, int32_t y) {
+  const auto fits = [](int32_t side) { return side >= QG_NAMESPACE::kSpacingOne / 16 && side <= QG_NAMESPACE::kSpacingOne * 64; };
+  require(fits(z) && fits(y), "sides of a voxel must be 1/16 to 64 times that along x");
+}
+
 inline void check_classes(int classes) { require(classes >= 2 && classes <= 256, "classes must be in 2..256"); }
 
 inline void check_pointer(uintptr_t pointer, int64_t batch, const char* name) {
@@ -55,28 +60,57 @@ inline MorphTask morph_task(uintptr_t in, uintptr_t out, int op, int radius, con
   return {at<const uint8_t>(in), at<uint8_t>(out), op, radius, size[0], int(size[1]), int(size[2]), int(size[3]), 1};
 }
 
-// Warps know images only, of sides that Q16.16 coordinates reach.
-inline void check_image(uintptr_t in, uintptr_t out, const Size& size) {
+// Warps take sides that Q16.16 coordinates reach.
+inline void check_warp(uintptr_t in, uintptr_t out, const Size& size, int axes) {
   check_size(size);
   check_pointer(in, size[0], "in");
   check_pointer(out, size[0], "out");
-  require(size[1] == 1 && size[2] <= kLongestSide && size[3] <= kLongestSide, "masks must be images with sides up to 4096");
+  require(axes == 3 || (axes == 2 && size[1] == 1), "axes must be 3, or 2 for masks of depth 1");
+  require(size[1] <= kLongestSide && size[2] <= kLongestSide && size[3] <= kLongestSide, "masks must have sides up to 4096");
 }
 
-inline AffineTask affine_task(uintptr_t in, uintptr_t out, uintptr_t matrices, bool truncate, const Size& size) {
-  check_image(in, out, size);
+inline AffineTask affine_task(uintptr_t in, uintptr_t out, uintptr_t matrices, bool truncate, const Size& size, int axes) {
+  check_warp(in, out, size, axes);
   check_pointer(matrices, size[0], "matrices");
-  return {at<const uint8_t>(in), at<uint8_t>(out), at<const int32_t>(matrices), truncate, size[0], int(size[2]), int(size[3]), 1};
+  return {at<const uint8_t>(in),
+          at<uint8_t>(out),
+          at<const int32_t>(matrices),
+          truncate,
+          size[0],
+          axes,
+          int(size[1]),
+          int(size[2]),
+          int(size[3]),
+          1};
 }
 
-inline ElasticTask elastic_task(uintptr_t in, uintptr_t out, int amplitude, int smoothness, uint64_t seed, uintptr_t sample_ids,
-                                const Size& size) {
-  check_image(in, out, size);
+// Amplitude and smoothness in Q16.16 px.
+using Field = std::array<int32_t, 2>;
+
+inline ElasticTask elastic_task(uintptr_t in, uintptr_t out, const Field& field, uint64_t seed, uintptr_t sample_ids, const Size& size,
+                                const Frame& frame) {
+  const auto [axes, classes, spacing_z, spacing_y] = frame;
+  check_warp(in, out, size, axes);
   check_pointer(sample_ids, size[0], "sample_ids");
-  require(amplitude >= 0 && amplitude <= 64 << 16, "amplitude must be 0 to 64 px in Q16.16");
-  require(smoothness >= 1 << 15 && smoothness <= 64 << 16, "smoothness must be 0.5 to 64 px in Q16.16");
-  return {at<const uint8_t>(in),         at<uint8_t>(out), amplitude,    smoothness,   seed,
-          at<const int64_t>(sample_ids), size[0],          int(size[2]), int(size[3]), 1};
+  check_spacing(spacing_z, spacing_y);
+  require(field[0] >= 0 && field[0] <= 64 << 16, "amplitude must be 0 to 64 px in Q16.16");
+  require(field[1] >= 1 << 15 && field[1] <= 64 << 16, "smoothness must be 0.5 to 64 px in Q16.16");
+  ElasticTask task{};
+  task.in = at<const uint8_t>(in);
+  task.out = at<uint8_t>(out);
+  task.amplitude = field[0];
+  task.smoothness = field[1];
+  task.seed = seed;
+  task.sample_ids = at<const int64_t>(sample_ids);
+  task.batch = size[0];
+  task.axes = axes;
+  task.spacing_z = spacing_z;
+  task.spacing_y = spacing_y;
+  task.depth = int(size[1]);
+  task.height = int(size[2]);
+  task.width = int(size[3]);
+  task.threads = 1;
+  return task;
 }
 
 // A recipe's table of `words` words: everything that it points to lies within it.
@@ -104,24 +138,37 @@ inline void check_recipe(const int32_t* table, int64_t words) {
   }
 }
 
+// Size, classes and spacing alone.
+inline CorruptTask frame_task(const Size& size, const Frame& frame) {
+  const auto [axes, classes, spacing_z, spacing_y] = frame;
+  check_size(size);
+  check_classes(classes);
+  check_spacing(spacing_z, spacing_y);
+  require(axes == 3 || (axes == 2 && size[1] == 1), "axes must be 3, or 2 for masks of depth 1");
+  CorruptTask task{};
+  task.batch = size[0];
+  task.classes = classes;
+  task.axes = axes;
+  task.spacing_z = spacing_z;
+  task.spacing_y = spacing_y;
+  task.depth = int(size[1]);
+  task.height = int(size[2]);
+  task.width = int(size[3]);
+  return task;
+}
+
 // All but the recipe's table, which may lie on a device.
 inline CorruptTask corrupt_task(const Masks& masks, const Size& size, const Frame& frame, const Chance& chance, const BankNumbers& bank) {
-  check_size(size);
   const auto [in, out, kind, step, class_step, numbers, errors, counts, quality, rows] = masks;
   const auto [seed, sample_ids, image_ids, given_rows] = chance;
-  const auto [axes, classes, spacing_z, spacing_y] = frame;
   check_pointer(uintptr_t(in), size[0], "in");
   check_pointer(uintptr_t(out), size[0], "out");
   check_pointer(uintptr_t(counts), size[0], "counts");
   check_pointer(uintptr_t(quality), size[0], "quality");
   check_pointer(uintptr_t(rows), size[0], "rows");
   check_pointer(sample_ids, size[0], "sample_ids");
-  check_classes(classes);
-  require(axes == 3 || (axes == 2 && size[1] == 1), "axes must be 3, or 2 for masks of depth 1");
-  const auto fits = [](int32_t side) { return side >= QG_NAMESPACE::kSpacingOne / 16 && side <= QG_NAMESPACE::kSpacingOne * 64; };
-  require(fits(spacing_z) && fits(spacing_y), "sides of a voxel must be 1/16 to 64 times that along x");
   require(kind >= kUint8 && kind <= kBfloat16, "the kind of out must be 0..3");
-  CorruptTask task{};
+  CorruptTask task = frame_task(size, frame);
   task.in = at<const uint8_t>(in);
   task.out = at<void>(out);
   task.out_kind = int(kind);
@@ -138,14 +185,6 @@ inline CorruptTask corrupt_task(const Masks& masks, const Size& size, const Fram
   task.image_ids = at<const int64_t>(image_ids);
   task.bank = {at<const uint8_t>(bank[0]), at<const uint8_t>(bank[1]), at<const int32_t>(bank[2]), at<const int32_t>(bank[3]),
                at<const int32_t>(bank[4]), int32_t(bank[5]),           int32_t(bank[6]),           int32_t(bank[7])};
-  task.batch = size[0];
-  task.classes = classes;
-  task.axes = axes;
-  task.spacing_z = spacing_z;
-  task.spacing_y = spacing_y;
-  task.depth = int(size[1]);
-  task.height = int(size[2]);
-  task.width = int(size[3]);
   return task;
 }
 

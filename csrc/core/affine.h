@@ -179,7 +179,7 @@ QG_HD void sample_affine(const Team& team, const Bits<Word>& mask, const Bits<Wo
 
 // params: least and largest scale, degrees, reach of the side, all Q16.16; whether about the image's centre; whether to truncate.
 template <class Team, class Word>
-QG_ROW void affine(const Team& team, Canvas<Word>& canvas, const int32_t* params, const Draw& draw) {
+QG_ROW void affine_image(const Team& team, Canvas<Word>& canvas, const int32_t* params, const Draw& draw) {
   const Bits<Word> mask = canvas.mask;
   const int64_t width = mask.extent.width, height = mask.extent.height;
   const Place place = place_of(team, mask, canvas.arena);

@@ -51,6 +51,33 @@ QG_HD void count_lines(const Team& team, const Bits<Word>& mask, int32_t* column
   });
 }
 
+// Foreground at each place along the three axes.
+struct AxisCounts {
+  int32_t *x, *lines, *y, *z;
+
+  static QG_HD size_t words(const Extent& e) {
+    return size_t(padded_width(e)) + size_t(e.height) * size_t(e.depth) + size_t(e.height) + size_t(e.depth);
+  }
+
+  template <class Team, class Word>
+  QG_HD AxisCounts(const Team& team, const Bits<Word>& mask, int32_t* arena)
+      : x(arena), lines(x + padded_width(mask.extent)), y(lines + mask.lines()), z(y + mask.extent.height) {
+    const Extent e = mask.extent;
+    int32_t *const in_lines = lines, *const in_y = y, *const in_z = z;
+    count_lines(team, mask, x, in_lines);
+    team.for_each(e.height, [=](int row) {
+      int32_t sum = 0;
+      for (int plane = 0; plane < e.depth; ++plane) sum += in_lines[plane * e.height + row];
+      in_y[row] = sum;
+    });
+    team.for_each(e.depth, [=](int plane) {
+      int32_t sum = 0;
+      for (int row = 0; row < e.height; ++row) sum += in_lines[plane * e.height + row];
+      in_z[plane] = sum;
+    });
+  }
+};
+
 // Of a count of pixels at each place along an axis: the mean in 1/256 px, rounded down.
 template <class Team>
 QG_HD int64_t mean_of(const Team& team, const int32_t* counts, int n, int64_t area) {

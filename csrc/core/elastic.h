@@ -12,18 +12,34 @@ namespace QG_NAMESPACE {
 constexpr int kMostSpacing = 112, kTaps = 4;
 constexpr int kVectorRoom = 32;  // behind tables, so that vectors may be read whole
 
+// A plane of nodes, and how pixels lie between them.
 struct Lattice {
-  int spacing, across, down, gain;  // nodes along x and y; Q16.16 px of displacement per unit of a node
-  int32_t *x, *y;                   // [down, across]: what a node moves by, -510 .. 510
-  int32_t* phase;                   // [spacing, 4]: weights of the four nodes around, of 256
-  int32_t *node, *weight;           // of pixels along x: number of the first node; [4, width]: its weights, w + 2^16 (64 w)
-  int32_t* farthest;                // [down]: of a row of nodes
-  int width;                        // whole words of 64 pixels
+  int spacing_x, spacing_y, across, down;  // pixels between nodes; nodes along x and y
+  int gain[3];                             // Q16.16 px of displacement along x, y, z per unit of a node
+  int32_t* moves[3];                       // [down, across]: what a node moves by, -510 .. 510
+  int32_t* phase_y;                        // [spacing_y, 4]: weights of the four nodes around, of 256
+  int32_t *node, *weight;                  // of pixels along x: number of the first node; [4, width]: its weights, w + 2^16 (64 w)
+  int32_t* farthest;                       // [3, down]: of a row of nodes
+  int width;                               // whole words of 64 pixels
 };
 
-QG_HD size_t elastic_arena(const Extent& e) {  // spacing 1 has the most nodes
-  const size_t nodes = (size_t(e.width) + 3) * (size_t(e.height) + 3), width = size_t(ceil_div(e.width, 64)) * 64;
-  return 2 * (nodes + kVectorRoom) + kTaps * kMostSpacing + (1 + kTaps) * width + size_t(e.height) + 3 + picture_words(e);
+QG_HD int lattice_width(const Extent& e) { return ceil_div(e.width, 64) * 64; }
+QG_HD int nodes_along(int side, int spacing) { return (side - 1) / spacing + 4; }
+// sqrt(3) smoothness, which is Q16.16 px.
+QG_HD int lattice_spacing(int64_t smoothness) {
+  const int64_t spacing = (smoothness * 113512 + (int64_t(1) << 31)) >> 32;
+  return spacing < 1 ? 1 : spacing > kMostSpacing ? kMostSpacing : int(spacing);
+}
+
+// Words of what a plane of nodes and its pixels take, `axes` moves a node.
+QG_HD size_t lattice_words(const Extent& e, int axes, int across, int down) {
+  return size_t(axes) * (size_t(across) * size_t(down) + kVectorRoom + size_t(down)) + 2 * kTaps * kMostSpacing +
+         (1 + kTaps) * size_t(lattice_width(e));
+}
+
+QG_HD size_t elastic_image_arena(const Extent& e, int32_t smoothness) {
+  const int spacing = lattice_spacing(smoothness);
+  return lattice_words(e, 2, nodes_along(e.width, spacing), nodes_along(e.height, spacing)) + picture_words(e);
 }
 
 // Weights of a cubic B-spline at phase j / spacing; the third takes what rounding leaves.
@@ -38,12 +54,16 @@ QG_HD void spline_weights(int j, int spacing, int32_t* weight) {
 QG_HD int byte_sum(uint32_t v) { return int((v & 255) + (v >> 8 & 255) + (v >> 16 & 255) + (v >> 24)) - 510; }
 QG_HD int size_of(int v) { return v < 0 ? -v : v; }
 
-// Whole pixels that a field of so many 1/65536 of a node's unit moves by.
-QG_HD int pixels_of(int32_t field, int gain) { return (((field >> 10) * gain >> 6) + 32768) >> 16; }
+// Whole pixels that a field of so many 1/65536 of a node's unit moves by. Of volumes, whose gain may be larger, 1/16 of a unit counts.
+template <int kAxes>
+QG_HD int pixels_of(int32_t field, int gain) {
+  return kAxes == 3 ? (((field >> 12) * gain >> 4) + 32768) >> 16 : (((field >> 10) * gain >> 6) + 32768) >> 16;
+}
 
-// 65536 times the most that the spline is between this row of nodes and the next. It lies within its Bezier points, which are (1 4 1) / 6,
-// (2 1) / 3 and (1 2) / 3 of neighbouring nodes along each axis; 1560 / 65536 of the largest is more than the rounded weights are off.
-QG_HD int farthest_of(const int32_t* row, int across) {
+// 65536 times the most that the spline is between this row of nodes and the next; `unit` is that of a node, 65536 or less. The spline lies
+// within its Bezier points, which are (1 4 1) / 6, (2 1) / 3 and (1 2) / 3 of neighbouring nodes along each axis; 1560 / 65536 of the
+// largest is more than the rounded weights are off.
+QG_HD int farthest_of(const int32_t* row, int across, int unit) {
   const int32_t *const above = row - across, *const below = row + across;
   int most = 0, largest = 0;
   for (int y = 0; y < 3; ++y) {  // in 1/36
@@ -57,7 +77,7 @@ QG_HD int farthest_of(const int32_t* row, int across) {
   }
   for (const int32_t* nodes = above; nodes <= below; nodes += across)
     for (int i = 0; i < across; ++i) largest = max_of(largest, size_of(nodes[i]));
-  return min_of(largest * 65536, most * 65536 / 36 + 1 + 1560 * largest);
+  return min_of(largest * unit, most * unit / 36 + 1 + 1560 * largest / (65536 / unit) + 1);
 }
 
 // Words 2 m and 2 m + 1 of plane 1 are node m's.
@@ -72,133 +92,161 @@ QG_HD void draw_nodes(const Team& team, const Lattice& to, int nodes, const Draw
       const auto pairs = L::add(L::and_of(word[k], L::all(0xFF00FF)), L::and_of(L::template down<8>(word[k]), L::all(0xFF00FF)));
       word[k] = L::add(L::times16(pairs, L::all(0x10001)), L::all(-510));
     }
-    L::store_pairs(to.x + 2 * L::kLanes * group, word[0], word[2]);
-    L::store_pairs(to.y + 2 * L::kLanes * group, word[1], word[3]);
+    L::store_pairs(to.moves[0] + 2 * L::kLanes * group, word[0], word[2]);
+    L::store_pairs(to.moves[1] + 2 * L::kLanes * group, word[1], word[3]);
   });
 #else
   team.for_each(ceil_div(nodes, 2), [=](int block) {
     const Words4 words = draw.block(uint32_t(block), 1);
     for (int k = 0; k < 2; ++k) {
-      to.x[2 * block + k] = byte_sum(words.word[2 * k]);
-      to.y[2 * block + k] = byte_sum(words.word[2 * k + 1]);
+      to.moves[0][2 * block + k] = byte_sum(words.word[2 * k]);
+      to.moves[1][2 * block + k] = byte_sum(words.word[2 * k + 1]);
     }
   });
 #endif
 }
 
-// params: standard deviation of the displacement and smoothness, Q16.16 px.
+// The mean of the squares of a spline's weights, in 1/65536; phase as spline_weights makes it.
+QG_HD int64_t power_of(const int32_t* phase, int spacing) {
+  int64_t power = 0;
+  for (int i = 0; i < kTaps * spacing; ++i) power += int64_t(phase[i]) * phase[i];
+  return power / spacing;
+}
+
+// Q16.16 px a unit, so that the field's variance is amplitude^2: 454050 is 2^26 over the standard deviation of a sum of four random bytes,
+// `deviation` that of the spline over nodes of variance 1, in 1/65536.
+QG_HD int64_t gain_of(int64_t amplitude, int64_t deviation) { return amplitude * 454050 / (deviation << 10); }
+
+// Lays out a plane of nodes with `axes` moves each in `memory`, and makes its tables.
 template <class Team>
-QG_HD Lattice draw_lattice(const Team& team, const Extent& e, const int32_t* params, const Draw& draw, int32_t* memory) {
+QG_HD Lattice make_lattice(const Team& team, const Extent& e, int axes, int spacing_x, int spacing_y, int32_t* memory) {
   Lattice lattice{};
-  const int spacing = max_of(int((int64_t(params[1]) * 113512 + (int64_t(1) << 31)) >> 32), 1);  // sqrt(3) smoothness
-  lattice.spacing = spacing;
-  lattice.across = (e.width - 1) / spacing + 4;
-  lattice.down = (e.height - 1) / spacing + 4;
-  lattice.width = ceil_div(e.width, 64) * 64;
-  const int nodes = lattice.across * lattice.down;
-  lattice.x = memory;
-  lattice.y = lattice.x + nodes + kVectorRoom;
-  lattice.phase = lattice.y + nodes + kVectorRoom;
-  lattice.node = lattice.phase + kTaps * kMostSpacing;
+  lattice.spacing_x = spacing_x;
+  lattice.spacing_y = spacing_y;
+  lattice.across = nodes_along(e.width, spacing_x);
+  lattice.down = nodes_along(e.height, spacing_y);
+  lattice.width = lattice_width(e);
+  for (int axis = 0; axis < axes; ++axis, memory += lattice.across * lattice.down + kVectorRoom) lattice.moves[axis] = memory;
+  int32_t* const phase_x = memory;
+  lattice.phase_y = phase_x + kTaps * kMostSpacing;
+  lattice.node = lattice.phase_y + kTaps * kMostSpacing;
   lattice.weight = lattice.node + lattice.width;
   lattice.farthest = lattice.weight + kTaps * lattice.width;
   const Lattice to = lattice;
-  draw_nodes(team, to, nodes, draw);
-  team.for_each(spacing, [=](int j) { spline_weights(j, spacing, to.phase + kTaps * j); });
-  team.for_each(ceil_div(to.width, spacing), [=](int node) {
-    for (int j = 0; j < spacing && node * spacing + j < to.width; ++j) {
-      to.node[node * spacing + j] = node;
-      for (int k = 0; k < kTaps; ++k) to.weight[k * to.width + node * spacing + j] = to.phase[kTaps * j + k] * (1 + (64 << 16));
+  team.for_each(spacing_x, [=](int j) { spline_weights(j, spacing_x, phase_x + kTaps * j); });
+  team.for_each(spacing_y, [=](int j) { spline_weights(j, spacing_y, to.phase_y + kTaps * j); });
+  team.for_each(ceil_div(to.width, spacing_x), [=](int node) {
+    for (int j = 0; j < spacing_x && node * spacing_x + j < to.width; ++j) {
+      to.node[node * spacing_x + j] = node;
+      for (int k = 0; k < kTaps; ++k) to.weight[k * to.width + node * spacing_x + j] = phase_x[kTaps * j + k] * (1 + (64 << 16));
     }
   });
-  team.for_each(to.down - 2, [=](int row) {
-    const int x = farthest_of(to.x + (row + 1) * to.across, to.across), y = farthest_of(to.y + (row + 1) * to.across, to.across);
-    to.farthest[row] = max_of(x, y);
-  });
-  // So that the field's mean variance is amplitude^2; 454050 is 2^26 over the standard deviation of a sum of four random bytes.
-  int64_t power = 0;
-  for (int i = 0; i < kTaps * spacing; ++i) power += int64_t(to.phase[i]) * to.phase[i];
-  lattice.gain = int(int64_t(params[0]) * 454050 / ((power / spacing) << 10));
   return lattice;
 }
+QG_HD int32_t* behind_lattice(const Lattice& lattice, int axes) { return lattice.farthest + axes * lattice.down; }
 
-QG_HD int reach_of(const Lattice& lattice) {
-  int most = 0;
-  for (int row = 0; row < lattice.down - 2; ++row) most = max_of(most, lattice.farthest[row]);
-  return max_of(pixels_of(most, lattice.gain), -pixels_of(-most, lattice.gain));
+// How far the plane's nodes move pixels along each of kAxes axes, at most.
+template <int kAxes, class Team>
+QG_HD void find_reach(const Team& team, const Lattice& lattice, int unit, int (&reach)[3]) {
+  const Lattice to = lattice;
+  const int rows = to.down - 2;
+  team.for_each(kAxes, rows, [=](int axis, int row) {
+    to.farthest[axis * to.down + row] = farthest_of(to.moves[axis] + (row + 1) * to.across, to.across, unit);
+  });
+  for (int axis = 0; axis < kAxes; ++axis) {
+    int most = 0;
+    for (int row = 0; row < rows; ++row) most = max_of(most, to.farthest[axis * to.down + row]);
+    most += unit < 65536 ? 256 : 0;  // what rounding along y takes off
+    const int gain = to.gain[axis];
+    reach[axis] = max_of(reach[axis], max_of(pixels_of<kAxes>(most, gain), -pixels_of<kAxes>(-most, gain)));
+  }
 }
 
 #ifdef QG_LANES32
 // The spline along y at a line, of the nodes that follow `at`: v = 64 a + b as the 16-bit pair (b, a), which a weight (w, 64 w) multiplies.
+template <int kAxes>
 QG_HD Lanes32::Vector between_lines(const int32_t* at, int across, const int32_t* down) {
   using L = Lanes32;
   auto v = L::all(0);
   for (int k = 0; k < kTaps; ++k) v = L::add(v, L::times16(L::load(at + k * across), L::all(down[k])));
+  if (kAxes == 3) v = L::template shifted<2>(v);
   return L::add(L::and_of(v, L::all(63)), L::template up<16>(L::template shifted<6>(v)));
 }
 
+template <int kAxes>
 QG_HD Lanes32::Vector whole_pixels(Lanes32::Vector field, int gain) {
   using L = Lanes32;
-  const auto v = L::template shifted<6>(L::times(L::template shifted<10>(field), L::all(gain)));
-  return L::template shifted<16>(L::add(v, L::all(32768)));
+  const auto fine = kAxes == 3 ? L::template shifted<12>(field) : L::template shifted<10>(field);
+  const auto v = L::times(fine, L::all(gain));
+  return L::template shifted<16>(L::add(kAxes == 3 ? L::template shifted<4>(v) : L::template shifted<6>(v), L::all(32768)));
 }
 #endif
 
 // What the pixels of the word that begins with pixel `first` become, those that `wanted` asks for.
-template <class Word>
-QG_HD Word moved_word(const Lattice& lattice, const Picture& picture, int first, int line, Word wanted) {
+template <int kAxes, class Word>
+QG_HD Word moved_word(const Lattice& lattice, const Picture& picture, const Extent& e, int first, int line, int plane, Word wanted) {
   constexpr int kBits = bits_of<Word>();
-  const int begin = first / lattice.spacing;
-  const int nodes = min_of((first + kBits - 1) / lattice.spacing + kTaps, lattice.across) - begin;
-  const int row = line / lattice.spacing * lattice.across + begin;
-  const int32_t* const down = lattice.phase + kTaps * (line % lattice.spacing);
+  const int begin = first / lattice.spacing_x;
+  const int nodes = min_of((first + kBits - 1) / lattice.spacing_x + kTaps, lattice.across) - begin;
+  const int row = line / lattice.spacing_y * lattice.across + begin;
+  const int32_t* const down = lattice.phase_y + kTaps * (line % lattice.spacing_y);
   Word found = 0;
 #ifdef QG_LANES32
   using L = Lanes32;
   const bool fits = nodes <= L::kLanes;  // all nodes in one register; else they go through memory
-  int32_t x_of[kBits + kTaps + kVectorRoom], y_of[kBits + kTaps + kVectorRoom];
-  const auto x_all = between_lines(lattice.x + row, lattice.across, down), y_all = between_lines(lattice.y + row, lattice.across, down);
-  for (int n = 0; !fits && n < nodes; n += L::kLanes) {
-    L::store(x_of + n, between_lines(lattice.x + row + n, lattice.across, down));
-    L::store(y_of + n, between_lines(lattice.y + row + n, lattice.across, down));
+  int32_t at_node[kAxes][kBits + kTaps + kVectorRoom];
+  L::Vector all[kAxes];
+  for (int axis = 0; axis < kAxes; ++axis) {
+    all[axis] = between_lines<kAxes>(lattice.moves[axis] + row, lattice.across, down);
+    if (fits) continue;
+    L::store(at_node[axis], all[axis]);
+    for (int n = L::kLanes; n < nodes; n += L::kLanes)
+      L::store(at_node[axis] + n, between_lines<kAxes>(lattice.moves[axis] + row + n, lattice.across, down));
   }
   for (int p = 0; p < kBits; p += L::kLanes) {
     if ((wanted >> p & ((Word(1) << L::kLanes) - 1)) == 0) continue;
     const int x0 = first + p, base = lattice.node[x0] - begin;
     const auto node = L::add(L::load(lattice.node + x0), L::all(fits ? -begin : -lattice.node[x0]));
-    auto fx = L::all(0), fy = L::all(0);
+    L::Vector field[kAxes];
+    for (int axis = 0; axis < kAxes; ++axis) field[axis] = L::all(0);
     for (int k = 0; k < kTaps; ++k) {
       const auto weight = L::load(lattice.weight + k * lattice.width + x0), at = L::add(node, L::all(fits ? k : 0));
-      const auto x = fits ? x_all : L::load(x_of + base + k), y = fits ? y_all : L::load(y_of + base + k);
-      fx = L::add(fx, L::times16(L::permuted(x, at), weight));
-      fy = L::add(fy, L::times16(L::permuted(y, at), weight));
+      for (int axis = 0; axis < kAxes; ++axis) {
+        const auto v = fits ? all[axis] : L::load(at_node[axis] + base + k);
+        field[axis] = L::add(field[axis], L::times16(L::permuted(v, at), weight));
+      }
     }
-    const auto mx = whole_pixels(fx, lattice.gain), my = whole_pixels(fy, lattice.gain);
-    const auto px = L::clamp(L::add(L::add(mx, L::ramp()), L::all(x0)), picture.width - 1);
-    const auto py = L::clamp(L::add(my, L::all(line)), picture.lines - 1);
-    found |= Word(L::gather_bits(L::every(), picture.word, picture.index(px, py), px)) << p;
+    const auto moved_x = whole_pixels<kAxes>(field[0], lattice.gain[0]), moved_y = whole_pixels<kAxes>(field[1], lattice.gain[1]);
+    const auto px = L::clamp(L::add(L::add(moved_x, L::ramp()), L::all(x0)), picture.width - 1);
+    const auto py = L::clamp(L::add(moved_y, L::all(line)), e.height - 1);
+    auto index = L::all(0);
+    if (kAxes == 3) {
+      const auto moved_z = whole_pixels<kAxes>(field[kAxes - 1], lattice.gain[kAxes - 1]);
+      index = picture.index(px, py, L::clamp(L::add(moved_z, L::all(plane)), e.depth - 1), e.height);
+    } else {
+      index = picture.index(px, py);
+    }
+    found |= Word(L::gather_bits(L::every(), picture.word, index, px)) << p;
   }
 #else
-  int32_t x_of[kBits + kTaps], y_of[kBits + kTaps];  // the spline along y at this line, by node
-  for (int n = 0; n < nodes; ++n) {
-    x_of[n] = y_of[n] = 0;
-    for (int k = 0; k < kTaps; ++k) {
-      x_of[n] += lattice.x[row + k * lattice.across + n] * down[k];
-      y_of[n] += lattice.y[row + k * lattice.across + n] * down[k];
+  int32_t at_node[kAxes][kBits + kTaps];  // the spline along y at this line, by node
+  for (int axis = 0; axis < kAxes; ++axis)
+    for (int n = 0; n < nodes; ++n) {
+      int32_t v = 0;
+      for (int k = 0; k < kTaps; ++k) v += lattice.moves[axis][row + k * lattice.across + n] * down[k];
+      at_node[axis][n] = kAxes == 3 ? v >> 2 : v;
     }
-  }
   for (int p = 0; p < kBits; ++p) {
     if ((wanted >> p & 1) == 0) continue;
     const int x = first + p, base = lattice.node[x] - begin;
-    int32_t fx = 0, fy = 0;
-    for (int k = 0; k < kTaps; ++k) {
-      const int weight = lattice.weight[k * lattice.width + x] & 0xFFFF;
-      fx += x_of[base + k] * weight;
-      fy += y_of[base + k] * weight;
+    int at[3] = {x, line, plane};
+    const int sides[3] = {e.width, e.height, e.depth};
+    for (int axis = 0; axis < kAxes; ++axis) {
+      int32_t field = 0;
+      for (int k = 0; k < kTaps; ++k) field += at_node[axis][base + k] * (lattice.weight[k * lattice.width + x] & 0xFFFF);
+      at[axis] = min_of(max_of(at[axis] + pixels_of<kAxes>(field, lattice.gain[axis]), 0), sides[axis] - 1);
     }
-    const int px = x + pixels_of(fx, lattice.gain), py = line + pixels_of(fy, lattice.gain);
-    const int inside_x = min_of(max_of(px, 0), picture.width - 1), inside_y = min_of(max_of(py, 0), picture.lines - 1);
-    found |= Word(picture.pixel(inside_x, inside_y)) << p;
+    found |= Word(picture.pixel(at[0], at[2] * e.height + at[1])) << p;
   }
 #endif
   return Word(found & wanted);
@@ -206,20 +254,25 @@ QG_HD Word moved_word(const Lattice& lattice, const Picture& picture, int first,
 
 // params: standard deviation of the displacement and smoothness, Q16.16 px.
 template <class Team, class Word>
-QG_ROW void elastic(const Team& team, Canvas<Word>& canvas, const int32_t* params, const Draw& draw) {
+QG_ROW void elastic_image(const Team& team, Canvas<Word>& canvas, const int32_t* params, const Draw& draw) {
   const Bits<Word> mask = canvas.mask;
   const Extent e = mask.extent;
-  const Lattice lattice = draw_lattice(team, e, params, draw, canvas.arena);
-  const int reach = reach_of(lattice);
-  if (reach == 0) return;
-  const Picture picture = picture_of(team, mask, lattice.farthest + e.height + 3);
-  find_band(team, mask, all_ways(reach), canvas.spare[0], canvas.spare[1], canvas.spare[2]);
+  const int spacing = lattice_spacing(params[1]);
+  Lattice lattice = make_lattice(team, e, 2, spacing, spacing, canvas.arena);
+  lattice.gain[0] = lattice.gain[1] = int(gain_of(params[0], power_of(lattice.phase_y, spacing)));
+  draw_nodes(team, lattice, lattice.across * lattice.down, draw);
+  int reach[3] = {0, 0, 0};
+  find_reach<2>(team, lattice, 65536, reach);
+  if (reach[0] == 0 && reach[1] == 0) return;
+  const Picture picture = picture_of(team, mask, behind_lattice(lattice, 2));
+  find_band(team, mask, {0, reach[1], reach[0]}, canvas.spare[0], canvas.spare[1], canvas.spare[2]);
   const Bits<Word> band = canvas.spare[0];
+  const Lattice nodes = lattice;
   team.for_each(mask.columns(), e.height, [=](int c, int line) {
     const Word wanted = band.column(c)[line];
     if (wanted == 0) return;
     Word* const word = mask.column(c) + line;
-    *word = Word((*word & Word(~wanted)) | moved_word(lattice, picture, c * bits_of<Word>(), line, wanted));
+    *word = Word((*word & Word(~wanted)) | moved_word<2>(nodes, picture, e, c * bits_of<Word>(), line, 0, wanted));
   });
 }
 

@@ -14,13 +14,13 @@
 
 namespace QG_NAMESPACE {
 
-// int32 words of scratch that the operation wants on a mask of this size.
-QG_HD size_t arena_words(int32_t op, const Extent& extent) {
-  switch (op / 8) {
+// int32 words of scratch that a row wants on a mask of this size.
+QG_HD size_t arena_words(const int32_t* row, const Extent& extent, const Spacing& spacing) {
+  switch (row[0] / 8) {
     case kJagged / 8:
       return edge_arena(extent);
     case kShift / 8:
-      return warp_arena(extent);
+      return warp_arena(row, extent, spacing);
     case kHoles / 8:
       return spots_arena(extent);
     case kEllipse / 8:
@@ -35,10 +35,10 @@ QG_HD size_t arena_words(int32_t op, const Extent& extent) {
 }
 
 // The most that any row of the recipe wants, or its softness.
-QG_HD size_t recipe_arena(const Recipe& recipe, const Extent& extent) {
+QG_HD size_t recipe_arena(const Recipe& recipe, const Extent& extent, const Spacing& spacing) {
   size_t most = recipe.p_soft() ? smooth_arena(extent) : 0;
   for (int r = 0; r < recipe.row_count(); ++r) {
-    const size_t wanted = arena_words(recipe.row(r)[0], extent);
+    const size_t wanted = arena_words(recipe.row(r), extent, spacing);
     most = wanted > most ? wanted : most;
   }
   return most;

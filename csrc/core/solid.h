@@ -39,10 +39,7 @@ struct Solid {
 };
 
 // What the rows below work in: result and spans of fill_nearest, then counts of pixels along x, of lines, and along y and z.
-QG_HD size_t solid_arena(const Extent& e) {
-  const size_t lines = size_t(e.height) * size_t(e.depth);
-  return 2 + 3 * lines + size_t(padded_width(e)) + lines + size_t(e.height) + size_t(e.depth);
-}
+QG_HD size_t solid_arena(const Extent& e) { return 2 + 3 * size_t(e.height) * size_t(e.depth) + AxisCounts::words(e); }
 QG_HD int32_t* counts_in(const Extent& e, int32_t* arena) { return arena + 2 + 3 * size_t(e.height) * size_t(e.depth); }
 
 // Centroid in 1/256 voxel and variances in 1/65536 of x, y, z.
@@ -52,22 +49,11 @@ struct SolidMoments {
   template <class Team, class Word>
   QG_HD SolidMoments(const Team& team, const Bits<Word>& mask, int32_t* arena) : area(0), mean{0, 0, 0}, variance{0, 0, 0} {
     const Extent e = mask.extent;
-    int32_t *const columns = arena, *const lines = columns + padded_width(e), *const rows = lines + mask.lines(),
-                   *const planes = rows + e.height;
-    count_lines(team, mask, columns, lines);
-    team.for_each(e.height, [=](int y) {
-      int32_t sum = 0;
-      for (int z = 0; z < e.depth; ++z) sum += lines[z * e.height + y];
-      rows[y] = sum;
-    });
-    team.for_each(e.depth, [=](int z) {
-      int32_t sum = 0;
-      for (int y = 0; y < e.height; ++y) sum += lines[z * e.height + y];
-      planes[z] = sum;
-    });
+    const AxisCounts count(team, mask, arena);
+    const int32_t* const planes = count.z;
     area = team.sum(1, e.depth, [=](int, int z) { return int64_t(planes[z]); });
     if (area == 0) return;
-    const int32_t* const counts[3] = {columns, rows, planes};
+    const int32_t* const counts[3] = {count.x, count.y, count.z};
     const int sides[3] = {e.width, e.height, e.depth};
     for (int axis = 0; axis < 3; ++axis) {
       mean[axis] = mean_of(team, counts[axis], sides[axis], area);

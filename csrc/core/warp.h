@@ -1,18 +1,29 @@
 // Rows that move pixels. A pixel's source is looked up; coordinates are Q16.16.
 #pragma once
-#include "affine.h"
+#include "affine3.h"
 #include "canvas.h"
 #include "draw.h"
-#include "elastic.h"
+#include "elastic3.h"
 #include "grid.h"
 #include "morph.h"
+#include "op.h"
 #include "team.h"
 
 namespace QG_NAMESPACE {
 
-QG_HD size_t warp_arena(const Extent& e) {
-  const size_t a = affine_arena(e), b = grid_arena(e), c = elastic_arena(e);
-  return a > b ? (a > c ? a : c) : (b > c ? b : c);
+// Of a row of the family: its operation, then its parameters.
+QG_HD size_t warp_arena(const int32_t* row, const Extent& e, const Spacing& spacing) {
+  const size_t image = affine_arena(e), volume = affine3_arena(e);
+  switch (row[0]) {
+    case kAffine:
+      return image > volume ? image : volume;
+    case kGrid:
+      return grid_arena(e);
+    case kElastic:
+      return elastic_arena(e, spacing, row + 1);
+    default:
+      return 0;
+  }
 }
 
 // to = from moved by whole pixels; what comes from outside is 0.

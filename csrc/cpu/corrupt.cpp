@@ -131,10 +131,11 @@ void corrupt_one(const qg::CorruptTask& task, int64_t sample, const LabelCanvas<
 
 int corrupt(const qg::CorruptTask& task) {
   const Extent extent{task.depth, task.height, task.width};
-  const size_t planes = canvas_bytes<uint64_t>(extent, task.classes), arena = recipe_arena({task.recipe}, extent) * sizeof(int32_t);
+  const Spacing spacing{task.spacing_z, task.spacing_y};
+  const size_t planes = canvas_bytes<uint64_t>(extent, task.classes),
+               arena = recipe_arena({task.recipe}, extent, spacing) * sizeof(int32_t);
   return for_masks(task.batch, task.threads, planes + arena, [&](int64_t sample, void* memory) {
     int32_t* const behind = reinterpret_cast<int32_t*>(static_cast<char*>(memory) + planes);
-    const Spacing spacing{task.spacing_z, task.spacing_y};
     corrupt_one(task, sample, {static_cast<uint64_t*>(memory), extent, task.axes, task.classes, spacing, behind});
   });
 }

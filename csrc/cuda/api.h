@@ -13,8 +13,8 @@ struct Scratch {
 int morph_scratch(int64_t batch, int depth, int height, int width, int64_t* words);
 int morph(const MorphTask& task, const Scratch& scratch, void* stream);
 
-// What a block of `corrupt` works on, in bytes; `recipe` lies in the host's memory.
-int64_t corrupt_bytes(int depth, int height, int width, int classes, const int32_t* recipe);
+// What a block of `corrupt` works on, in bytes; here the recipe lies in the host's memory.
+int64_t corrupt_bytes(const CorruptTask& task);
 int corrupt_scratch(int64_t batch, int64_t block_bytes, int64_t* words);
 int corrupt(const CorruptTask& task, int64_t block_bytes, const Scratch& scratch, void* stream);
 

@@ -43,11 +43,12 @@ void morph(uintptr_t in, uintptr_t out, int op, int radius, qg::Size size, Where
 }
 
 // `recipe` in host memory.
-std::tuple<int64_t, int64_t> corrupt_scratch(qg::Size size, int classes, uintptr_t recipe, int64_t recipe_words) {
+std::tuple<int64_t, int64_t> corrupt_scratch(qg::Size size, qg::Frame frame, uintptr_t recipe, int64_t recipe_words) {
   qg::check_size(size);
-  qg::check_classes(classes);
+  qg::CorruptTask task = qg::frame_task(size, frame);
+  task.recipe = qg::at<const int32_t>(recipe);
   qg::check_recipe(qg::at<const int32_t>(recipe), recipe_words);
-  const int64_t bytes = qg::corrupt_bytes(int(size[1]), int(size[2]), int(size[3]), classes, qg::at<const int32_t>(recipe));
+  const int64_t bytes = qg::corrupt_bytes(task);
   int64_t words = 0;
   check(qg::corrupt_scratch(size[0], bytes, &words));
   return {bytes, words};

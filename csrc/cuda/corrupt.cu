@@ -108,10 +108,11 @@ __global__ void __launch_bounds__(kCorruptThreads) corrupt_kernel(qg::CorruptTas
 
 namespace qg {
 
-int64_t corrupt_bytes(int depth, int height, int width, int classes, const int32_t* recipe) {
+int64_t corrupt_bytes(const CorruptTask& task) {
   using namespace QG_NAMESPACE;
-  const Extent extent{depth, height, width};
-  const size_t words = plane_words(extent) * planes_of(classes), arena = recipe_arena({recipe}, extent);
+  const Extent extent{task.depth, task.height, task.width};
+  const size_t words = plane_words(extent) * planes_of(task.classes),
+               arena = recipe_arena({task.recipe}, extent, {task.spacing_z, task.spacing_y});
   return int64_t((words + words % 2 + arena + arena % 2) * sizeof(Word));
 }
 

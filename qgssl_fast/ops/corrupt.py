@@ -151,8 +151,6 @@ def _run(
     else:
         _check_rows(rows, batch, recipe)
         ops = frozenset(recipe.rows[i].op for i in rows.unique().tolist() if i >= 0)
-    if masks.dim() == 4 and (planar := [row.name for row in recipe.rows if row.op in ops and row.operation.planar]):
-        raise InputError(f"{op}: {', '.join(planar)}: 2D masks only, got {list(masks.shape)}")
     num_classes = _check.integer(op, "num_classes", num_classes, 2, MOST_CLASSES)
     if num_classes > 2:
         _check.labels(op, "masks", masks, num_classes)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -22,13 +24,14 @@ def affine(masks: Tensor, matrices: Tensor, *, truncate: bool = False, backend: 
     masks: uint8 or bool [B, H, W], nonzero = 1, sides up to 4096. matrices: [B, 2, 3], x first, in pixels; int32 is
     Q16.16, floats are rounded to that (half to even). Outside the image is 0. truncate: a pixel is 1 only where every
     neighbour with weight in linear interpolation is 1, else the nearest pixel counts. Returns uint8 [B, H, W].
+    Volumes [B, D, H, W] take matrices [B, 3, 4], for (x, y, z, 1).
     """
-    _planar("affine", masks)
+    axes = _check_sides("affine", masks)
     if not isinstance(matrices, Tensor) or not (matrices.dtype == torch.int32 or matrices.is_floating_point()):
         kind = getattr(matrices, "dtype", type(matrices).__name__)
         raise TypeError(f"affine: matrices must be int32 (Q16.16) or float, got {kind}")
-    if matrices.shape != (masks.shape[0], 2, 3):
-        raise InputError(f"affine: matrices must be [{masks.shape[0]}, 2, 3], got {list(matrices.shape)}")
+    if matrices.shape != (masks.shape[0], axes, axes + 1):
+        raise InputError(f"affine: matrices must be {[masks.shape[0], axes, axes + 1]}, got {list(matrices.shape)}")
     out: Tensor = _affine(masks, to_q16(matrices), truncate, backend)
     return out
 
@@ -40,15 +43,19 @@ def elastic(
     *,
     seed: int = 0,
     sample_ids: Tensor | None = None,
+    spacing: Sequence[float] | None = None,
     backend: str = "auto",
 ) -> Tensor:
     """Each mask bent by a smooth random field, a function of (seed, sample id).
 
-    masks: uint8 or bool [B, H, W], nonzero = 1. amplitude_px: standard deviation of the displacement along each axis,
-    0 .. 64. smoothness_px: standard deviation of the Gaussian that would blur white noise so, 0.5 .. 64.
-    seed: [0, 2**64). sample_ids: integers [B], default 0 .. B-1. Returns uint8 [B, H, W].
+    masks: uint8 or bool [B, H, W] or [B, D, H, W], nonzero = 1. amplitude_px: standard deviation of the
+    displacement along each axis, 0 .. 64. smoothness_px: that of the Gaussian that would blur white noise so,
+    0.5 .. 64.
+    seed: [0, 2**64). sample_ids: integers [B], default 0 .. B-1. spacing: of volumes, the sides (z, y, x) of a voxel in
+    any one unit, default equal; px are voxels along x. Returns uint8, shaped as masks.
     """
-    _planar("elastic", masks)
+    axes = _check_sides("elastic", masks)
+    sides = _check.spacing("elastic", spacing, axes)
     for name, value, low in (("amplitude_px", amplitude_px, 0), ("smoothness_px", smoothness_px, 0.5)):
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise TypeError(f"elastic: {name} must be a number, got {type(value).__name__}")
@@ -59,7 +66,7 @@ def elastic(
     ids = torch.arange(batch) if sample_ids is None else numbers("elastic", "sample_ids", sample_ids, batch)
     # The schema knows signed integers only.
     signed = seed - 2**64 if seed >= 2**63 else seed
-    out: Tensor = _elastic(masks, to_fixed(amplitude_px), to_fixed(smoothness_px), signed, ids, backend)
+    out: Tensor = _elastic(masks, to_fixed(amplitude_px), to_fixed(smoothness_px), signed, ids, list(sides), backend)
     return out
 
 
@@ -73,12 +80,12 @@ def to_q16(matrices: Tensor) -> Tensor:
     return scaled.to(torch.int32)
 
 
-def _planar(op: str, masks: Tensor) -> None:
+def _check_sides(op: str, masks: Tensor) -> int:
+    """How many axes masks have."""
     _check.masks(op, "masks", masks)
-    if masks.dim() != 3:
-        raise InputError(f"{op}: 2D masks only, got {list(masks.shape)}")
     if max(masks.shape[1:]) > LONGEST_SIDE:
         raise InputError(f"{op}: sides must be up to {LONGEST_SIDE} px, got {list(masks.shape)}")
+    return masks.dim() - 1
 
 
 def _serve_affine(masks: Tensor, matrices: Tensor, truncate: bool, backend: str = "auto") -> Tensor:
@@ -88,10 +95,16 @@ def _serve_affine(masks: Tensor, matrices: Tensor, truncate: bool, backend: str 
 
 
 def _serve_elastic(
-    masks: Tensor, amplitude: int, smoothness: int, seed: int, sample_ids: Tensor, backend: str = "auto"
+    masks: Tensor,
+    amplitude: int,
+    smoothness: int,
+    seed: int,
+    sample_ids: Tensor,
+    spacing: list[int],
+    backend: str = "auto",
 ) -> Tensor:
     kernel = backends.kernel("elastic", masks.device, backend)
-    out: Tensor = kernel(masks, amplitude, smoothness, seed % 2**64, sample_ids)
+    out: Tensor = kernel(masks, amplitude, smoothness, seed % 2**64, sample_ids, tuple(spacing))
     return out
 
 
@@ -103,7 +116,8 @@ _affine = define(
     "affine(Tensor masks, Tensor matrices, bool truncate, str backend='auto') -> Tensor", _serve_affine, _like
 )
 _elastic = define(
-    "elastic(Tensor masks, int amplitude, int smoothness, int seed, Tensor sample_ids, str backend='auto') -> Tensor",
+    "elastic(Tensor masks, int amplitude, int smoothness, int seed, Tensor sample_ids, int[] spacing, "
+    "str backend='auto') -> Tensor",
     _serve_elastic,
     _like,
 )

@@ -32,13 +32,12 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Operation:
-    """A family's function: `planar` ones know 2D masks only; `bank` ones need a MaskBank; `labels` ones label maps."""
+    """A family's function: `bank` ones need a MaskBank; `labels` ones label maps."""
 
     name: str
     code: int
     family: str
     parameters: tuple[Parameter, ...] = ()
-    planar: bool = False
     bank: bool = False
     rounding: bool = False
     labels: bool = False
@@ -76,7 +75,6 @@ OPERATIONS: dict[str, Operation] = {
                 Parameter("reach", 0, 1, "of the side", ONE, 0.0),
                 Parameter("image_centre", 0, 1, "0 = the mask's centroid", 1, 0),
             ),
-            planar=True,
             rounding=True,
         ),
         Operation(
@@ -90,7 +88,6 @@ OPERATIONS: dict[str, Operation] = {
             19,
             "warp",
             (Parameter("amplitude", 0, 64, "px, standard deviation", ONE), Parameter("smoothness", 0.5, 64, "px", ONE)),
-            planar=True,
         ),
         Operation("holes", 24, "spots", _DISCS),
         Operation("islands", 25, "spots", _DISCS),

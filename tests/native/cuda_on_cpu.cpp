@@ -38,9 +38,7 @@ int morph(const uint8_t* in, uint8_t* out, int op, int radius, int64_t batch, in
   return qg::morph({in, out, op, radius, batch, depth, height, width, 1}, {scratch, words}, nullptr);
 }
 
-int64_t corrupt_bytes(const qg::CorruptTask* task) {
-  return qg::corrupt_bytes(task->depth, task->height, task->width, task->classes, task->recipe);
-}
+int64_t corrupt_bytes(const qg::CorruptTask* task) { return qg::corrupt_bytes(*task); }
 
 int64_t corrupt_scratch(const qg::CorruptTask* task) {
   int64_t words = -1;

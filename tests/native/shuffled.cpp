@@ -70,7 +70,8 @@ bool write(const Bits<Word>& from, uint8_t* to) {
 
 // Writes and tells what became of one class; what `status` is, if anything is wrong.
 template <class Word>
-int finish(const ShuffledTeam& team, const qg::CorruptTask& task, Canvas<Word>& canvas, const Softness& softness, int64_t sample, int label) {
+int finish(const ShuffledTeam& team, const qg::CorruptTask& task, Canvas<Word>& canvas, const Softness& softness, int64_t sample,
+           int label) {
   constexpr int kBits = bits_of<Word>();
   const int pixels = task.depth * task.height * task.width;
   const int64_t number = sample * (task.classes - 1) + label - 1;
@@ -104,7 +105,8 @@ int corrupt(const qg::CorruptTask& task, unsigned order) {
   const ShuffledTeam team{std::mt19937(order)};
   const Recipe recipe{task.recipe};
   const Extent extent{task.depth, task.height, task.width};
-  const size_t words = size_t(Bits<Word>{nullptr, extent, column_stride<Word>(extent)}.words()), arena = recipe_arena(recipe, extent);
+  const size_t words = size_t(Bits<Word>{nullptr, extent, column_stride<Word>(extent)}.words()),
+               arena = recipe_arena(recipe, extent, {task.spacing_z, task.spacing_y});
   const int pixels = task.depth * task.height * task.width;
   for (int64_t sample = 0; sample < task.batch; ++sample) {
     std::vector<Word> memory(planes_of(task.classes) * words + 8, kGarbage);

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import dataclasses
 from functools import cache, partial
 
 import numpy as np
@@ -13,7 +12,6 @@ import torch
 import qgssl_fast as qf
 from qgssl_fast.corruption import MaskBank
 from qgssl_fast.kernels.reference.corrupt import corrupt as reference
-from qgssl_fast.recipes import Recipe
 from qgssl_fast.recipes.softness import Softness
 
 pytest.importorskip("qgssl_fast._C", reason="the C++ module is not built")
@@ -40,17 +38,6 @@ def label_map(size: tuple[int, ...], classes: int, seed: int) -> np.ndarray:
     return labels[nearest].astype(np.uint8)
 
 
-def usable(recipe: Recipe, classes: int, axes: int) -> Recipe:
-    """Without the rows that such masks do not have."""
-    rows = tuple(
-        dataclasses.replace(row, weights={}, chained=False)
-        if (row.operation.planar and axes == 3) or (row.operation.labels and classes == 2)
-        else row
-        for row in recipe.rows
-    )
-    return recipe.replace(rows=rows)
-
-
 @cache
 def case(name: str):
     size, classes, softness, spacing = CASES[name]
@@ -59,7 +46,7 @@ def case(name: str):
     masks[4] = classes - 1
     bank = MaskBank(masks, classes)
     bank.add(masks.roll(1, -1))
-    recipe = usable(qf.load_recipe("labels"), classes, len(size)).replace(softness=softness)
+    recipe = qf.load_recipe("default" if classes == 2 else "labels").replace(softness=softness)
     arguments = (masks, recipe.tables, 7, torch.arange(40) + 2**33, bank.tables, torch.arange(40))
     options = {"spacing": spacing, "num_classes": classes}
     return arguments, options, reference(*arguments, errors=True, **options)

@@ -63,7 +63,6 @@ ROWS = [
     *(Row(f"random_{p}", "random", {"probability": p}) for p in (0.5, 0.0, 1.0, 0.3)),
 ]
 NAMES = [row.name for row in ROWS]
-VOLUMES = [row.name for row in ROWS if not row.operation.planar]
 SIZES = [(1, 1), (1, 130), (7, 1), (5, 64), (33, 31), (40, 63), (64, 65), (31, 127), (20, 128), (130, 129), (96, 96)]
 DEEP = [(1, 5, 9), (4, 9, 33), (11, 3, 65), (7, 1, 1), (6, 20, 70)]
 SPACINGS = {(4, 9, 33): (12288, 4096), (11, 3, 65): (1300, 5000), (6, 20, 70): (17001, 3500), (3, 5, 33): (8192, 8192)}
@@ -149,7 +148,7 @@ def rounded(name: str) -> tuple[str, ...]:
 def test_row_of_the_module(name, isa):
     from qgssl_fast.kernels.native.corrupt import corrupt
 
-    for size in SIZES + DEEP * (name in VOLUMES):
+    for size in SIZES + DEEP:
         for rounding in rounded(name):
             check(name, size, partial(corrupt, errors=True), rounding)
 
@@ -171,7 +170,7 @@ def shuffled(library, through):
 @pytest.mark.parametrize("bits", [32, 64])
 @pytest.mark.parametrize("name", NAMES)
 def test_no_row_depends_on_order(name, bits, shuffled):
-    sizes = [(1, 1), (9, 33), (40, 63), (37, 70)] + [(4, 9, 33), (3, 5, 65)] * (name in VOLUMES)
+    sizes = [(1, 1), (9, 33), (40, 63), (37, 70), (4, 9, 33), (3, 5, 65)]
     for order, size in enumerate(sizes):
         for rounding in rounded(name):
             check(name, size, shuffled(bits, order), rounding)
@@ -195,7 +194,7 @@ def test_row_by_cuda_on_the_cpu(name, limit, library, through):
 
     lib.set_machine(limit, 1)
     try:
-        for size in [(19, 70)] + [(3, 5, 33)] * (name in VOLUMES):
+        for size in [(19, 70), (3, 5, 33)]:
             check(name, size, partial(through, call))
     finally:
         lib.set_machine(227 << 10, 2)

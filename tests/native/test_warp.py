@@ -14,6 +14,7 @@ from qgssl_fast import backend
 _C = pytest.importorskip("qgssl_fast._C", reason="the C++ module is not built")
 
 ONE = 1 << 16
+FRAME = (2, 2, 4096, 4096)
 SIZES = [(1, 1), (1, 130), (7, 1), (5, 64), (33, 31), (64, 65), (31, 127), (130, 129)]
 
 
@@ -125,6 +126,47 @@ def test_the_longest_sides():
             )
 
 
+DEEP = [(1, 9, 30), (5, 17, 40), (9, 3, 70), (6, 33, 65)]
+
+
+def volumes_of(size: tuple[int, ...]) -> torch.Tensor:
+    """Empty, full, noise, a ball that leaves the volume; nonzero is 1."""
+    rng = np.random.default_rng(size)
+    at = [axis / max(size) for axis in np.indices(size)]
+    ball = sum((a - c) ** 2 for a, c in zip(at, (0.1, 0.3, 0.4))) < 0.06
+    noise = [rng.random(size) < density for density in (0.05, 0.6)]
+    return torch.from_numpy(np.stack([np.zeros(size), np.ones(size), *noise, ball]).astype(np.uint8) * 5)
+
+
+@pytest.mark.parametrize("truncate", [False, True])
+@pytest.mark.parametrize("kind", ["near", "any", "flat", "wild"])
+def test_affine_of_volumes(isa, kind, truncate):
+    for size in DEEP:
+        masks, rng = volumes_of(size), np.random.default_rng(len(kind))
+        if kind == "near":
+            maps = np.eye(3, 4) * ONE + rng.normal(0, 0.15, (5, 3, 4)) * ONE * [1, 1, 1, 10]
+        elif kind == "any":
+            maps = rng.uniform(-2, 2, (5, 3, 4)) * ONE * [1, 1, 1, 20]
+        elif kind == "flat":
+            maps = np.array([np.eye(3, 4), np.eye(3, 4, 1), np.eye(3, 4, 3), np.eye(3, 4) * -1, np.zeros((3, 4))]) * ONE
+        else:
+            maps = np.array([-(2**31), 2**31 - 1, 1, 0, -1])[rng.integers(5, size=(5, 3, 4))]
+        maps = torch.from_numpy(maps.astype(np.int64)).to(torch.int32)
+        got, want = (qf.affine(masks, maps, truncate=truncate, backend=b) for b in ("native", "reference"))
+        assert torch.equal(got, want), (size, [torch.equal(a, b) for a, b in zip(got, want)])
+
+
+@pytest.mark.parametrize("spacing", [None, (3.0, 1.0, 1.0), (0.4, 1.3, 1.0)])
+@pytest.mark.parametrize(("amplitude", "smoothness"), [(0.0, 2.0), (1.0, 0.5), (2.1, 4.0), (6.0, 3.0), (64.0, 64.0)])
+def test_elastic_of_volumes(isa, amplitude, smoothness, spacing):
+    for size in DEEP:
+        masks = volumes_of(size)
+        ids = torch.tensor([0, -1, 2**62, 5, 6])
+        options = {"seed": 2**64 - 5, "sample_ids": ids, "spacing": spacing}
+        got, want = (qf.elastic(masks, amplitude, smoothness, **options, backend=b) for b in ("native", "reference"))
+        assert torch.equal(got, want), (size, [torch.equal(a, b) for a, b in zip(got, want)])
+
+
 def test_native_serves_by_default():
     assert backend.choose("affine", "cpu") == backend.choose("elastic", "cpu") == "native"
 
@@ -132,15 +174,16 @@ def test_native_serves_by_default():
 @pytest.mark.parametrize(
     ("name", "arguments", "text"),
     [
-        ("affine", ("masks", 0, "maps", False, (2, 1, 4, 4), 1), "out must not be null"),
-        ("affine", ("masks", "out", 0, False, (2, 1, 4, 4), 1), "matrices must not be null"),
-        ("affine", ("masks", "out", "maps", False, (2, 2, 4, 4), 1), "must be images with sides up to 4096"),
-        ("affine", ("masks", "out", "maps", False, (2, 1, 0, 4), 1), "sides of a mask must be >= 1"),
-        ("elastic", (0, "out", 1, ONE, 0, "maps", (2, 1, 4, 4), 1), "in must not be null"),
-        ("elastic", ("masks", "out", 1, ONE, 0, 0, (2, 1, 4, 4), 1), "sample_ids must not be null"),
-        ("elastic", ("masks", "out", -1, ONE, 0, "maps", (2, 1, 4, 4), 1), "amplitude must be 0 to 64 px"),
-        ("elastic", ("masks", "out", 1, 9, 0, "maps", (2, 1, 4, 4), 1), "smoothness must be 0.5 to 64 px"),
-        ("elastic", ("masks", "out", 1, ONE, 0, "maps", (2, 1, 4, 4097), 1), "must be images with sides up to 4096"),
+        ("affine", ("masks", 0, "maps", False, (2, 1, 4, 4), 2, 1), "out must not be null"),
+        ("affine", ("masks", "out", 0, False, (2, 1, 4, 4), 2, 1), "matrices must not be null"),
+        ("affine", ("masks", "out", "maps", False, (2, 2, 4, 4), 2, 1), "axes must be 3, or 2 for masks of depth 1"),
+        ("affine", ("masks", "out", "maps", False, (2, 1, 0, 4), 2, 1), "sides of a mask must be >= 1"),
+        ("elastic", (0, "out", (1, ONE), 0, "maps", (2, 1, 4, 4), FRAME, 1), "in must not be null"),
+        ("elastic", ("masks", "out", (1, ONE), 0, 0, (2, 1, 4, 4), FRAME, 1), "sample_ids must not be null"),
+        ("elastic", ("masks", "out", (-1, ONE), 0, "maps", (2, 1, 4, 4), FRAME, 1), "amplitude must be 0 to 64 px"),
+        ("elastic", ("masks", "out", (1, 9), 0, "maps", (2, 1, 4, 4), FRAME, 1), "smoothness must be 0.5 to 64 px"),
+        ("elastic", ("masks", "out", (1, ONE), 0, "maps", (2, 1, 4, 4097), FRAME, 1), "must have sides up to 4096"),
+        ("elastic", ("masks", "out", (1, ONE), 0, "maps", (2, 1, 4, 4), (2, 2, 9, 9), 1), "sides of a voxel must be"),
     ],
 )
 def test_raw_calls_are_checked(name, arguments, text):

@@ -82,7 +82,9 @@ def test_registered_with_torch():
     matrices = (turn(10) * 65536).to(torch.int32)
     torch.library.opcheck(torch.ops.qgssl_fast.affine.default, (DISC, matrices, False), test_utils=checks)
     torch.library.opcheck(
-        torch.ops.qgssl_fast.elastic.default, (DISC, 65536, 5 << 16, 1, torch.arange(1)), test_utils=checks
+        torch.ops.qgssl_fast.elastic.default,
+        (DISC, 65536, 5 << 16, 1, torch.arange(1), [4096, 4096]),
+        test_utils=checks,
     )
 
 
@@ -93,7 +95,8 @@ def test_registered_with_torch():
         (lambda: qf.affine(NOISE, EYE), qf.InputError, r"affine: matrices must be \[5, 2, 3\], got \[1, 2, 3\]"),
         (lambda: qf.affine(DISC, EYE.long()), TypeError, "affine: matrices must be int32"),
         (lambda: qf.affine(DISC, EYE * math.nan), qf.InputError, "affine: matrices must be finite"),
-        (lambda: qf.affine(DISC[None], EYE), qf.InputError, "affine: 2D masks only"),
+        (lambda: qf.affine(DISC[None], EYE), qf.InputError, r"affine: matrices must be \[1, 3, 4\], got \[1, 2, 3\]"),
+        (lambda: qf.elastic(DISC, 1, 5, spacing=(1, 1, 1)), qf.InputError, "elastic: spacing is for volumes"),
         (lambda: qf.elastic(DISC, -1, 5), qf.InputError, r"elastic: amplitude_px must be in \[0, 64\] px, got -1"),
         (lambda: qf.elastic(DISC, 1, math.nan), qf.InputError, "elastic: smoothness_px must be in"),
         (lambda: qf.elastic(DISC, "1", 5), TypeError, "elastic: amplitude_px must be a number"),

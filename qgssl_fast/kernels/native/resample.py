@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..reference.program import ISOTROPIC
 from . import cpu, size_of
 
 
@@ -12,13 +13,21 @@ def affine(masks: Tensor, matrices: Tensor, truncate: bool) -> Tensor:
     masks, matrices = masks.contiguous(), matrices.cpu().contiguous()
     out = torch.empty(masks.shape, dtype=torch.uint8)
     pointers = (masks.data_ptr(), out.data_ptr(), matrices.data_ptr())
-    cpu().affine(*pointers, truncate, size_of(masks), torch.get_num_threads())
+    cpu().affine(*pointers, truncate, size_of(masks), masks.dim() - 1, torch.get_num_threads())
     return out
 
 
-def elastic(masks: Tensor, amplitude: int, smoothness: int, seed: int, sample_ids: Tensor) -> Tensor:
+def elastic(
+    masks: Tensor,
+    amplitude: int,
+    smoothness: int,
+    seed: int,
+    sample_ids: Tensor,
+    spacing: tuple[int, int] = ISOTROPIC,
+) -> Tensor:
     masks, ids = masks.contiguous(), sample_ids.to("cpu", torch.int64).contiguous()
     out = torch.empty(masks.shape, dtype=torch.uint8)
-    chance = (amplitude, smoothness, seed, ids.data_ptr())
-    cpu().elastic(masks.data_ptr(), out.data_ptr(), *chance, size_of(masks), torch.get_num_threads())
+    field = ((amplitude, smoothness), seed, ids.data_ptr())
+    frame = (masks.dim() - 1, 2, *spacing)
+    cpu().elastic(masks.data_ptr(), out.data_ptr(), *field, size_of(masks), frame, torch.get_num_threads())
     return out

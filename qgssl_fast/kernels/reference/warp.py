@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from . import warp3
 from .program import ONE, Draw, between
-
-_SQRT_3 = 113512  # Q16.16
-_BYTES_GAIN = 454050  # 2**26 / standard deviation of the sum of four uniform bytes, sqrt(4 (256**2 - 1) / 12)
+from .spline import BYTES_GAIN, SQRT_3, spline_weights, upsample
+from .turn import cos_sin
 
 
 def shift(masks: np.ndarray, params: np.ndarray, draw: Draw) -> np.ndarray:
@@ -32,8 +32,11 @@ def shift(masks: np.ndarray, params: np.ndarray, draw: Draw) -> np.ndarray:
 def affine(masks: np.ndarray, params: np.ndarray, draw: Draw) -> np.ndarray:
     """Scaled, rotated and shifted about the mask's centroid or the image's centre.
 
-    Words: scale, angle, shift along x, shift along y, all uniform in Q16.16. An empty mask stays empty.
+    Words: scale, angle, shift along x, shift along y, all uniform in Q16.16. An empty mask stays empty. Volumes as
+    `warp3.affine` has them.
     """
+    if masks.ndim == 4:
+        return warp3.affine(masks, params, draw)
     low, high, degrees, reach, about_centre, truncate = (int(p) for p in params[:6])
     height, width = masks.shape[1:]
     words = draw.words(4).T
@@ -107,46 +110,28 @@ def elastic(masks: np.ndarray, params: np.ndarray, draw: Draw) -> np.ndarray:
     White noise that is blurred by a Gaussian of that width, made as a cubic B-spline over a lattice of spacing
     h = round(sqrt(3) smoothness) px: the spline's own standard deviation is h / sqrt(3). Node m (raster order) has
     words 2 m and 2 m + 1 of plane 1: its x and y are the sum of the word's four bytes - 510. Weights are of 1/256.
-    The source is the nearest pixel; outside, the nearest pixel of the image.
+    The source is the nearest pixel; outside, the nearest pixel of the image. Volumes as `warp3.elastic` has them.
     """
+    if masks.ndim == 4:
+        return warp3.elastic(masks, params, draw)
     height, width = masks.shape[1:]
-    spacing = max((int(params[1]) * _SQRT_3 + (1 << 31)) >> 32, 1)
+    spacing = max((int(params[1]) * SQRT_3 + (1 << 31)) >> 32, 1)
     weights = spline_weights(spacing)
     nodes = [(side - 1) // spacing + 4 for side in (height, width)]
     words = draw.words(2 * nodes[0] * nodes[1], 1).astype("<u4", order="C")
     lattice = words.view(np.uint8).reshape(-1, *nodes, 2, 4).sum(axis=-1, dtype=np.int32) - np.int32(510)
     lattice = np.moveaxis(lattice, 3, 0)
-    field = _upsample(_upsample(lattice, weights, height, 2), weights, width, 3)
+    field = upsample(upsample(lattice, weights, height, 2), weights, width, 3)
     moved = ((field >> 10) * np.int32(elastic_gain(int(params[0]), spacing)) >> 6) + np.int32(ONE // 2) >> 16
     x = np.clip(np.arange(width, dtype=np.int32) + moved[0], 0, width - 1)
     y = np.clip(np.arange(height, dtype=np.int32)[:, None] + moved[1], 0, height - 1)
     return _take(masks, x, y, width)
 
 
-def spline_weights(spacing: int) -> np.ndarray:
-    """int32 [4, spacing]: cubic B-spline at phase j / spacing, in 1/256; the third takes what rounding leaves."""
-    j, h = np.arange(spacing, dtype=np.int64), spacing
-    exact = [(h - j) ** 3, 3 * j**3 - 6 * j**2 * h + 4 * h**3, j**3]  # over 6 h**3
-    first, second, last = ((256 * e + 3 * h**3) // (6 * h**3) for e in exact)
-    return np.stack([first, second, 256 - first - second - last, last]).astype(np.int32)
-
-
 def elastic_gain(amplitude: int, spacing: int) -> int:
     """Q16.16 px of displacement per unit of the lattice, so that the field's mean variance is amplitude**2."""
     power = int((spline_weights(spacing).astype(np.int64) ** 2).sum()) // spacing
-    return amplitude * _BYTES_GAIN // (power << 10)
-
-
-def _upsample(lattice: np.ndarray, weights: np.ndarray, side: int, axis: int) -> np.ndarray:
-    spacing, count = weights.shape[1], lattice.shape[axis] - 3
-    shape = [1] * (lattice.ndim + 1)
-    shape[axis + 1] = spacing
-    nodes = [np.expand_dims(lattice.take(range(k, k + count), axis), axis + 1) for k in range(4)]
-    fine = nodes[0] * weights[0].reshape(shape)
-    for k in (1, 2, 3):
-        fine += nodes[k] * weights[k].reshape(shape)
-    whole = fine.reshape(*lattice.shape[:axis], count * spacing, *lattice.shape[axis + 1 :])
-    return whole[(slice(None),) * axis + (slice(side),)]
+    return amplitude * BYTES_GAIN // (power << 10)
 
 
 def _gather(masks: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -168,20 +153,6 @@ def centroid(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     area = np.maximum(rows.sum(axis=1), 1)
     x, y = columns @ np.arange(masks.shape[2]), rows @ np.arange(masks.shape[1])
     return (x << 16) // area, (y << 16) // area
-
-
-def cos_sin(degrees: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cosine and sine, Q16.16, of Q16.16 degrees: quarter turns taken off, then Taylor polynomials in Q28."""
-    quarter, one = 90 * ONE, 1 << 28
-    turns = (degrees + quarter // 2) // quarter
-    x = (degrees - turns * quarter) * 18740330 >> 18  # pi / 180 in Q30
-    square = x * x >> 28
-    s, c = np.full_like(x, one), np.full_like(x, one)
-    for k in (9, 7, 5, 3):
-        s = one - (square * s >> 28) // (k * (k - 1))
-        c = one - (square * c >> 28) // ((k - 1) * (k - 2))
-    s, c = (x * s >> 28) + 2048 >> 12, c + 2048 >> 12
-    return np.choose(turns & 3, [c, -s, -c, s]), np.choose(turns & 3, [s, c, -s, -c])
 
 
 def _inverse(scale: np.ndarray) -> np.ndarray:
