@@ -2,8 +2,8 @@
 
 pytest benchmarks/bench_corrupt.py --benchmark-columns=min,median --benchmark-group-by=group --benchmark-sort=min
 `masks_per_second` (of the median) is in the extra info of --benchmark-json. Peers that are not installed are skipped.
-The published generator made 1,700 to 2,600 masks a second of the paper's mix on one core (the two ends are two
-machines); `times_published` is the ratio to the larger.
+`test_per_mask` does the paper's mix mask by mask with OpenCV (per_mask.py); the published generator itself made 1,700
+to 2,600 masks a second on one core (the two ends are two machines); `times_published` is the ratio to the larger.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from per_mask import PerMask
 
 import qgssl_fast as qf
 from qgssl_fast.corruption import MaskBank
@@ -77,6 +78,39 @@ def test_mix(benchmark, name, backend, threads):
 def test_row(benchmark, row, backend):
     benchmark.group = f"row {row}"
     measure(benchmark, qf.load_recipe("default").only(row), backend)
+
+
+def test_per_mask(benchmark):
+    benchmark.group = "mix paper"
+    peer = PerMask(qf.load_recipe("paper"), pytest.importorskip("cv2"))
+    masks, rng = list(lesions(SIDE).numpy()), np.random.default_rng(0)
+    out = [peer.corrupt(mask, masks, masks, rng) for mask in masks * 20]
+    dice = np.array([found[1] for found in out])
+    ours = qf.corrupt(lesions(SIDE).repeat(20, 1, 1), qf.load_recipe("paper").without_bank()).quality.numpy()
+    assert abs(np.median(dice) - np.median(ours)) < 0.05  # the same work, about
+    time(benchmark, lambda: [peer.corrupt(mask, masks, masks, rng) for mask in masks], len(masks), rounds=15)
+
+
+def test_into_a_channel(benchmark):
+    """The mix straight into a float32 channel of a network's input."""
+    benchmark.group = "mix default"
+    masks, recipe = lesions(SIDE).repeat(4, 1, 1), qf.load_recipe("default").without_bank()
+    inputs, draws = torch.zeros(len(masks), 4, SIDE, SIDE), iter(range(10**9))
+    ids = torch.arange(len(masks))
+    time(
+        benchmark,
+        lambda: qf.corrupt(masks, recipe, sample_ids=ids + len(masks) * next(draws), out=inputs[:, 3]),
+        len(masks),
+    )
+
+
+def test_volumes(benchmark):
+    """The mix on volumes of 96^3."""
+    benchmark.group = "mix default, 96^3"
+    at = np.stack(np.indices((96, 96, 96)))
+    masks = torch.from_numpy(np.stack([((at - 48) ** 2).sum(0) < r * r for r in range(20, 36)]).astype(np.uint8))
+    recipe, draws, ids = qf.load_recipe("default").without_bank(), iter(range(10**9)), torch.arange(len(masks))
+    time(benchmark, lambda: qf.corrupt(masks, recipe, sample_ids=ids + 16 * next(draws)), len(masks))
 
 
 def test_copy(benchmark):

@@ -1,7 +1,7 @@
 """Erosion 7x7 of 224x224 and 7x7x7 of 96^3 on one thread, beside what people use; the limit is a copy of the bytes.
 
 pytest benchmarks/bench_morph.py --benchmark-columns=min,median --benchmark-sort=min --benchmark-group-by=group
-`masks_per_second` (of the least time) is in the extra info of --benchmark-json. Peers not installed are skipped.
+`masks_per_second` (of the median) is in the extra info of --benchmark-json. Peers not installed are skipped.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Elastic fields and affine maps of 224x224 masks on one thread, beside what people use; the limit is a copy.
 
 pytest benchmarks/bench_warp.py --benchmark-columns=min,median --benchmark-sort=min --benchmark-group-by=group
-`masks_per_second` (of the least time) is in the extra info of --benchmark-json. Peers not installed are skipped. Each
+`masks_per_second` (of the median) is in the extra info of --benchmark-json. Peers not installed are skipped. Each
 draws a field of its own for each mask, of about the same displacement (3.4 px) and smoothness (5 px), and takes the
 nearest pixels.
 """
@@ -25,6 +25,7 @@ SIDE, COUNT = 224, 64
 AMPLITUDE, SMOOTHNESS = 3.385, 5.0  # px: of elastic_heavy
 ELASTIC = "elastic, 224x224"
 AFFINE = "affine by 17 degrees, 224x224"
+VOLUMES = "elastic, 96^3"
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +105,48 @@ class TestElastic:
 
     def test_instruction_set(self, per_second, masks, isa):
         self.test_ours(per_second, masks, "native")
+
+
+@pytest.fixture(scope="module")
+def volumes() -> Tensor:
+    """Ellipsoids of about a tenth of 96^3."""
+    rng = np.random.default_rng(0)
+    at = np.stack(np.indices((96, 96, 96)))
+    shapes = [(rng.uniform(38, 58, (3, 1, 1, 1)), rng.uniform(20, 34, (3, 1, 1, 1))) for _ in range(4)]
+    return torch.from_numpy(np.stack([(((at - c) / r) ** 2).sum(0) < 1 for c, r in shapes]).astype(np.uint8))
+
+
+def torchio(masks: Tensor) -> Callable[[], Any]:
+    module = pytest.importorskip("torchio")
+    # Control points about 10 voxels apart, as fine as a field of 5 voxels' width needs.
+    transform = module.RandomElasticDeformation(
+        num_control_points=11, max_displacement=6, locked_borders=2, label_interpolation="nearest"
+    )
+    subjects = [module.Subject(mask=module.LabelMap(tensor=mask[None])) for mask in masks]
+    return lambda: torch.stack([transform(subject).mask.data for subject in subjects])
+
+
+def monai_volumes(masks: Tensor) -> Callable[[], Any]:
+    transform = pytest.importorskip("monai.transforms").Rand3DElastic(
+        sigma_range=(5, 5.01), magnitude_range=(100, 110), prob=1.0, mode="nearest", padding_mode="border"
+    )
+    values = masks[:, None].float()
+    return lambda: torch.stack([transform(mask) for mask in values])
+
+
+@pytest.mark.benchmark(group=VOLUMES)
+class TestElasticOfVolumes:
+    def test_ours(self, per_second, volumes):
+        want = elastic(volumes, AMPLITUDE, SMOOTHNESS, backend="reference")
+        run = native("elastic")
+        per_second(lambda: elastic(volumes, AMPLITUDE, SMOOTHNESS, backend=run), len(volumes), want)
+
+    @pytest.mark.parametrize("peer", [pytest.param(torchio, id="torchio"), pytest.param(monai_volumes, id="monai")])
+    def test_peer(self, per_second, volumes, peer):
+        per_second(peer(volumes[:1]), 1, None)
+
+    def test_limit_copy(self, per_second, volumes):
+        per_second(copy(volumes), len(volumes), volumes)
 
 
 @pytest.mark.benchmark(group=AFFINE)

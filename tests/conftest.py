@@ -10,6 +10,7 @@ import torch
 from hypothesis import HealthCheck, settings
 
 from qgssl_fast import backend
+from qgssl_fast.kernels import native
 
 # No deadline: the first example of a kernel compiles or loads it, and machines differ.
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -47,10 +48,7 @@ def one_thread():
 @pytest.fixture(params=["baseline", "avx2", "avx512"])
 def isa(request):
     """Each instruction set that the C++ kernels are built for and this processor has."""
-    module = pytest.importorskip("qgssl_fast._C")
-    if request.param not in module.isas():
+    if request.param not in pytest.importorskip("qgssl_fast._C").isas():
         pytest.skip(f"this processor has no {request.param}")
-    before = module.isa()
-    module.set_isa(request.param)
-    yield request.param
-    module.set_isa(before)
+    with native.using_isa(request.param):
+        yield request.param

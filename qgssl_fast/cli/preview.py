@@ -132,7 +132,7 @@ def _images(data: str | Path | None, count: int, seed: int, size: tuple[int, int
             counts = {"train": min(count, 64), "val": 1, "test": 1, "unlabeled": 1}
             dataset = make_phantoms(folder, size[0], counts, seed)
         else:
-            dataset = read_dataset(data)
+            dataset = read_dataset(data, allow_empty_masks=True)
         labelled: list[Case] = [case for case in dataset.splits["train"] if case.mask is not None]
         if not labelled:
             raise InputError(f"{data}: no training image with a mask")

@@ -49,8 +49,8 @@ def corruption_gallery(
     """Tiles of an image with the true mask's outline and the corrupted mask filled; row name and Dice above each.
 
     `images` [N, C, *S] (uint8, or floats in [0, 1]) or a single one [1, C, *S] for all; `true` (likewise) and
-    `corrupted` masks [N, *S]; `labels` N names; `dice` [N]. Of a volume the fullest slice is shown. The picture is
-    1.5 in wide a column (225 px) and, for square images, 1.75 in high a row, plus a line for title and legend.
+    `corrupted` masks [N, *S], or probabilities; `labels` N names; `dice` [N]. Of a volume the fullest slice is
+    shown. The picture is 1.5 in wide a column (225 px) and, for square images, 1.75 in high a row, plus a line for title and legend.
     """
     changed = array("corruption_gallery", corrupted)
     n = len(changed)
@@ -70,8 +70,11 @@ def corruption_gallery(
             ax.set_axis_off()
         for k in range(n):
             tile = pictures[k]
-            for value in (x for x in np.unique(changed[k]) if x):
-                tile = blend(tile, changed[k] == value, _filling(int(value)))
+            if changed.dtype.kind == "f":  # probabilities of one class
+                tile = blend(tile, changed[k], _filling(1))
+            else:
+                for value in (x for x in np.unique(changed[k]) if x):
+                    tile = blend(tile, changed[k] == value, _filling(int(value)))
             show(axes[k], tile, f"{_heading(labels[k])}\nDice {scores[k]:.2f}", size=7.5)
             contour(axes[k], truth[k], TRUTH)
         marks = [

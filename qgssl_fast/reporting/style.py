@@ -140,9 +140,10 @@ def contour(ax: Axes, mask: np.ndarray, colour: str) -> None:
 
 
 def blend(image: np.ndarray, mask: np.ndarray, colour: str, strength: float = 0.5) -> np.ndarray:
-    """`image` (uint8 [H, W, 3]) with `colour` laid over the foreground."""
+    """`image` (uint8 [H, W, 3]) with `colour` laid over the foreground, of probabilities by how much there is."""
     tint = np.array(to_rgb(colour)) * 255
-    return np.where(mask[..., None] != 0, (1 - strength) * image + strength * tint, image).round().astype(np.uint8)
+    weight = strength * (mask if mask.dtype.kind == "f" else mask != 0)[..., None]
+    return ((1 - weight) * image + weight * tint).round().astype(np.uint8)
 
 
 def grey(image: np.ndarray) -> np.ndarray:

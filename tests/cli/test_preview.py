@@ -100,3 +100,48 @@ def test_unwritable_output(folder, tmp_path):
     with pytest.raises(InputError, match=r"p\.png cannot be written: "):
         command.preview(folder, out=out, count=1, size=(32, 32))
     assert Path(tmp_path / "file").read_text() == ""
+
+
+def test_a_recipe_of_ones_own(folder, tmp_path, shown, capsys):
+    mine = tmp_path / "mine.toml"
+    mine.write_text(
+        'extends = "default"\np_weak = 0.0\n[categories]\nsingle = 0.5\nheavy = 0.5\n'
+        '[[row]]\nname = "thin"\nop = "erode"\nradius = 2\nsingle = 5.0\n'
+    )
+    out = tmp_path / "p.png"
+    assert main(["preview", "--data", str(folder), "--recipe", str(mine), "--out", str(out), "--size", "32"]) == 0
+    assert "thin" in shown["labels"]
+    assert out.is_file()
+
+
+def test_a_faulty_recipe_of_ones_own(folder, tmp_path, capsys):
+    mine = tmp_path / "mine.toml"
+    mine.write_text(
+        'p_weak = 2\n[categories]\nsingel = 1.0\n[[row]]\nname = "a"\nop = "erode"\nradius = -1\nsingle = -2\n'
+        '[[row]]\nname = "b"\nop = "errode"\n'
+    )
+    out = tmp_path / "p.png"
+    assert main(["preview", "--data", str(folder), "--recipe", str(mine), "--out", str(out)]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    for line in ("line 1: p_weak", "line 3: unknown category", "line 7: ", "line 8: ", "line 11: "):
+        assert line in said, said
+    assert not out.exists()
+
+
+def test_a_soft_recipe(folder, tmp_path, shown):
+    mine = tmp_path / "soft.toml"
+    mine.write_text('extends = "default"\n[softness]\nmin_radius = 2\nmax_radius = 4\n')
+    command.preview(folder, recipe=mine, out=tmp_path / "p.png", count=4, size=(32, 32))
+    assert (tmp_path / "p.png").is_file()
+    assert ((shown["corrupted"] > 0) & (shown["corrupted"] < 1)).any()
+
+
+def test_empty_masks_are_masks(folder, tmp_path, shown):
+    first = folder / (folder / "train.csv").read_text(encoding="utf-8").split()[1].split(",")[1]
+    pixels = np.asarray(Image.open(first))
+    try:
+        Image.fromarray(np.zeros_like(pixels)).save(first)
+        command.preview(folder, out=tmp_path / "p.png", count=5, size=(32, 32))
+    finally:
+        Image.fromarray(pixels).save(first)
+    assert not shown["true"].flatten(1).any(1).all()

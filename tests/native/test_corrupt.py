@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 import qgssl_fast as qf
 from qgssl_fast.corruption import MaskBank
+from qgssl_fast.kernels import native
 
 _C = pytest.importorskip("qgssl_fast._C", reason="the C++ module is not built")
 
@@ -60,10 +61,8 @@ def same(a: qf.Corruption, b: qf.Corruption, part: slice | torch.Tensor = slice(
 
 @pytest.fixture
 def restore():
-    threads, isa = torch.get_num_threads(), _C.isa()
-    yield
-    torch.set_num_threads(threads)
-    _C.set_isa(isa)
+    with native.using_isa(_C.isa()):
+        yield
 
 
 @pytest.mark.parametrize("name", ["paper", "default"])

@@ -9,6 +9,8 @@ from __future__ import annotations
 import functools
 import importlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 
 import torch
@@ -40,6 +42,17 @@ def cpu() -> ModuleType:
     if module is None:
         raise InputError(why_not)
     return module
+
+
+@contextmanager
+def using_isa(name: str) -> Iterator[None]:
+    """With the C++ kernels of that instruction set; ValueError where this processor does not have it."""
+    before = cpu().isa()
+    cpu().set_isa(name)
+    try:
+        yield
+    finally:
+        cpu().set_isa(before)
 
 
 def gpu() -> ModuleType:

@@ -40,12 +40,13 @@ class FixedSet:
     def draw(cls, store: DeviceStore, bank: MaskBank, recipe: Recipe, count: int, seed: int) -> FixedSet:
         """`count` masks of every image of `store`, by `recipe` from `seed`; the share of weak masks is the recipe's.
 
-        A set of one image has no donor for cross_image, as the bank says.
+        They are hard, also where the recipe softens: figures then compare between recipes. A set of one image has no
+        donor for cross_image, as the bank says.
         """
         index = torch.arange(len(store), device=store.images.device).repeat_interleave(count)
         ids = torch.arange(len(index), device=index.device)
         _, truth = store.pairs(index)
-        out = Corruptor(recipe, bank, seed)(truth, ids, image_ids=index)
+        out = Corruptor(recipe.replace(softness=None), bank, seed)(truth, ids, image_ids=index)
         names = [[recipe.rows[r].name for r in rows if r >= 0] for rows in out.rows.tolist()]
         weak = [any(recipe.rows[r].op == "weak" for r in rows if r >= 0) for rows in out.rows.tolist()]
         labels = [" + ".join(parts) or "identity" for parts in names]
@@ -70,6 +71,11 @@ def augmentation(kind: str) -> Augmentation:
         return image_only()
     look, weak = image_only() if kind == "moved" else strong_view(), weak_view()
     return replace(look, flip=weak.flip, rotate_deg=weak.rotate_deg, scale=weak.scale, translate=weak.translate)
+
+
+def to_bytes(masks: Tensor) -> Tensor:
+    """Masks, or probabilities k / 255 as a recipe that softens gives them, as uint8."""
+    return (masks * 255).round().to(torch.uint8) if masks.is_floating_point() else masks
 
 
 class QualityStage(Stage):
@@ -104,7 +110,9 @@ class QualityStage(Stage):
         index, ids = (t.to(self.train.images.device) for t in self.order.batch(step, self.config.batch))
         images, truth = self.train.pairs(index)
         corrupted = self.corruptor(truth, ids, image_ids=index)
-        views, masks = augment(images, corrupted.masks, self.augmentation, seed=self.seed, sample_ids=ids)
+        views, masks = augment(images, to_bytes(corrupted.masks), self.augmentation, seed=self.seed, sample_ids=ids)
+        if corrupted.masks.is_floating_point():
+            masks = masks.float() / 255
         predicted = self.model(views, masks).float()
         return F.smooth_l1_loss(predicted, corrupted.quality, beta=self.config.beta), {
             "mae": (predicted.detach() - corrupted.quality).abs().mean()
