@@ -128,7 +128,7 @@ QG_HD void run_labels(const Team& team, const LabelCanvas<Word>& all, const Reci
         });
     }
   }
-  settle(team, all);
+  if (all.classes > 2) settle(team, all);
 }
 
 }  // namespace QG_NAMESPACE

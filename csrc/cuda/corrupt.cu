@@ -85,18 +85,14 @@ __global__ void __launch_bounds__(kCorruptThreads) corrupt_kernel(qg::CorruptTas
         pack_label(team, in, unsigned(label), canvas.truth);
       copy_plane(team, canvas.truth, canvas.mask);
     }
-    if (task.classes == 2) {
-      Canvas<Word> canvas = all.of(1);
-      run(team, canvas, recipe, program, task.bank, image, task.seed, id);
-      finish(team, task, canvas, softness, sample, 1);
-    } else {
-      run_labels(team, all, recipe, program, task.bank, image, task.seed, id);
-      for (int label = 1; label < task.classes; ++label) {
-        Canvas<Word> canvas = all.of(label);
-        finish(team, task, canvas, softness, sample, label);
-      }
-      if (task.class_step == 0) unpack_labels(team, all, task, static_cast<char*>(task.out) + int64_t(sample) * task.out_step);
+    // Two classes go the way of several, so that the rows are compiled once.
+    run_labels(team, all, recipe, program, task.bank, image, task.seed, id);
+    for (int label = 1; label < task.classes; ++label) {
+      Canvas<Word> canvas = all.of(label);
+      finish(team, task, canvas, softness, sample, label);
     }
+    if (task.classes > 2 && task.class_step == 0)
+      unpack_labels(team, all, task, static_cast<char*>(task.out) + int64_t(sample) * task.out_step);
     team.one([&] {
       for (int k = 0; k < kPositions; ++k) task.rows[size_t(kPositions) * sample + k] = program.row[k];
     });

@@ -50,7 +50,8 @@ def corruption_gallery(
 
     `images` [N, C, *S] (uint8, or floats in [0, 1]) or a single one [1, C, *S] for all; `true` (likewise) and
     `corrupted` masks [N, *S], or probabilities; `labels` N names; `dice` [N]. Of a volume the fullest slice is
-    shown. The picture is 1.5 in wide a column (225 px) and, for square images, 1.75 in high a row, plus a line for title and legend.
+    shown. The picture is 1.5 in wide a column (225 px) and, for square images, 1.75 in high a row, plus a line for
+    title and legend.
     """
     changed = array("corruption_gallery", corrupted)
     n = len(changed)
