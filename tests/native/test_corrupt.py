@@ -90,20 +90,18 @@ def test_mix_is_the_reference_in_any_split(restore, name, data):
     same(again, want)
 
 
-VOLUME_ROWS = ("erosion_5", "closing_5", "jagged_3", "shift_medium", "bounding_box", "rect_dropout", "largest_only")
-
-
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_volumes_are_the_reference(data):
     size = (data.draw(st.integers(0, 4)), data.draw(st.integers(1, 9)), data.draw(SIDES), data.draw(SIDES))
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
     masks = torch.from_numpy((rng.random(size) < rng.choice([0.01, 0.3, 0.97])).astype(np.uint8))
-    recipe = RECIPES["default"]
-    rows = torch.tensor(
-        np.array([rng.permutation([recipe.index(name) for name in VOLUME_ROWS])[:3] for _ in masks], np.int32)
-    ).reshape(-1, 3)
-    a, b = (qf.replay(masks, recipe, rows, errors=True, backend=name) for name in ("native", "reference"))
+    recipe = RECIPES[data.draw(st.sampled_from(["paper", "default"]))]
+    names = [k for k, row in enumerate(recipe.rows) if not row.operation.bank]
+    rows = torch.tensor(np.array([rng.permutation(names)[:3] for _ in masks], np.int32)).reshape(-1, 3)
+    sides = st.floats(0.0625, 16.0)
+    options = {"spacing": data.draw(st.none() | st.tuples(sides, sides, st.just(1.0))), "errors": True}
+    a, b = (qf.replay(masks, recipe, rows, **options, backend=name) for name in ("native", "reference"))
     same(a, b)
 
 

@@ -8,6 +8,8 @@ from functools import cache, partial
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import qgssl_fast as qf
 from qgssl_fast.corruption import MaskBank
@@ -137,3 +139,20 @@ def test_soft_out_in_every_dtype(dtype):
     assert torch.equal(got.masks, want.masks.to(dtype))
     assert torch.equal(got.quality, want.quality)
     assert torch.equal(qf.replay(masks, recipe, got.rows).masks, want.masks)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.data())
+def test_labels_of_any_size_and_number(data):
+    classes = data.draw(st.integers(2, 7))
+    size = (data.draw(st.integers(0, 5)), data.draw(st.integers(1, 130)), data.draw(st.integers(1, 130)))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    masks = torch.from_numpy(rng.integers(0, classes, size).astype(np.uint8))
+    if data.draw(st.booleans()):
+        masks = masks.repeat_interleave(9, 1)[:, : size[1]].repeat_interleave(9, 2)[:, :, : size[2]].contiguous()
+    recipe = qf.load_recipe("default" if classes == 2 else "labels").without_bank()
+    recipe = recipe.replace(softness=data.draw(st.sampled_from([None, SOFT])))
+    options = {"seed": data.draw(st.integers(0, 2**64 - 1)), "num_classes": classes, "errors": True}
+    got, want = (qf.corrupt(masks, recipe, **options, backend=name) for name in ("native", "reference"))
+    for field in ("masks", "quality", "overlap", "rows", "errors"):
+        assert torch.equal(getattr(got, field), getattr(want, field)), field

@@ -19,12 +19,11 @@ EXACT = ("bounding_box", "largest_only", "invert", "empty", "full", "opening_5",
 EXACT += tuple(f"{name}_{side}" for name in ("erosion", "dilation") for side in (5, 7, 9, 11))
 CLOSE = ("convex_hull", "ellipse", "polygon_3", "polygon_5", "polygon_8", "circular_blob")
 CLOSE += ("gaussian_blob", "gaussian_blob_large", "smooth_11", "smooth_15")
-# Draws of each mask. With few the sampling error of the distance itself adds up to 0.02.
-QUICK = ("holes_small", "holes_large", "islands_small", "holes_and_islands", "holes_many", "rect_dropout", "random_50")
-QUICK += ("shift_small", "shift_medium", "shift_large", "shift_very_large")
-SLOW = ("elastic_light", "elastic_heavy", "grid_light", "grid_heavy", "grid_very_heavy", "jagged_3", "jagged_5")
-SLOW += ("scale_down", "scale_up", "rotate_small", "rotate_large", "random_affine", "scale_very_small")
-SLOW += ("scale_very_large", "drop_component")
+RANDOM = ("holes_small", "holes_large", "islands_small", "holes_and_islands", "holes_many", "rect_dropout", "random_50")
+RANDOM += ("shift_small", "shift_medium", "shift_large", "shift_very_large", "jagged_3", "jagged_5", "drop_component")
+RANDOM += ("elastic_light", "elastic_heavy", "grid_light", "grid_heavy", "grid_very_heavy", "random_affine")
+RANDOM += ("scale_down", "scale_up", "rotate_small", "rotate_large", "scale_very_small", "scale_very_large")
+DRAWS = 20  # of each mask, as the published figures have
 CHUNK = 20  # masks at once: more do not fit the cache
 
 
@@ -45,7 +44,7 @@ def masks(data_root, published):
 
 
 def counts(masks, recipe, draws=1, bank=None):
-    """tp, area, true area of each corrupted mask."""
+    """tp, area, true area of each corrupted mask, by the backend that serves: all give the same bytes."""
     found = []
     for draw in range(draws):
         for first in range(0, len(masks), CHUNK):
@@ -89,13 +88,12 @@ def test_close_rows(row, masks, published):
     assert off.max() <= 0.03
 
 
-@pytest.mark.parametrize("row", [*QUICK, *SLOW])
+@pytest.mark.parametrize("row", RANDOM)
 def test_random_rows(row, masks, published):
-    draws, allowed = (12, 0.0) if row in QUICK else (3, 0.02)
-    tp, area, true = counts(masks, RECIPE.only(row), draws)
+    tp, area, true = counts(masks, RECIPE.only(row), DRAWS)
     truth = published["random"][row]
-    assert distance(dice(tp, area, true), truth["dice"]) <= 0.05 + allowed
-    assert distance(area / true, truth["area_ratio"]) <= 0.08 + allowed
+    assert distance(dice(tp, area, true), truth["dice"]) <= 0.05
+    assert distance(area / true, truth["area_ratio"]) <= 0.08
 
 
 @pytest.mark.parametrize(
@@ -104,7 +102,7 @@ def test_random_rows(row, masks, published):
 )
 def test_mix(name, changes, masks, published):
     recipe = RECIPE.replace(categories={**RECIPE.categories, **changes}, p_weak=0.0)  # the mixes had no weak models
-    tp, area, true = counts(masks, recipe, 7, MaskBank(masks))
+    tp, area, true = counts(masks, recipe, 10, MaskBank(masks))
     assert distance(dice(tp, area, true), published["mix"][name]["dice"]) <= 0.03
 
 
