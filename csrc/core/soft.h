@@ -2,6 +2,7 @@
 #pragma once
 #include "../task.h"
 #include "canvas.h"
+#include "morph.h"
 #include "recipe.h"
 #include "smooth.h"
 
@@ -25,7 +26,8 @@ struct SoftCounts {
   int64_t both, all;
 };
 
-// put(c, line, levels) for each word of the mask: the levels of its pixels, 0 beyond the width. softness.radius is 1 or more.
+// put(c, line, levels) for each word of the mask: the levels of its pixels, 0 beyond the width. softness.radius is 1 or more. Only words
+// with pixels near the edge of the mask are blurred. The spares are used up.
 template <class Team, class Word, class Put>
 QG_HD SoftCounts soften(const Team& team, const Canvas<Word>& canvas, const Softness& softness, Put put) {
   constexpr int kBits = bits_of<Word>(), kLines = 1 << 16;  // whose sums take 31 bits
@@ -34,13 +36,26 @@ QG_HD SoftCounts soften(const Team& team, const Canvas<Word>& canvas, const Soft
   const int depth = mask.extent.depth, height = mask.extent.height, lines = mask.lines(), columns = mask.columns();
   const bool is_volume = canvas.axes == 3;
   const Slope24 slope(depth > 1 ? blur.volume() : is_volume ? blur.rounded : blur.plane, softness.sharpness);
+  Bits<Word> band = canvas.spare[0], other = canvas.spare[1], scratch = canvas.spare[2];
+  find_band(team, mask, blur.radii, band, other, scratch);
   SoftCounts counts{0, 0};
   for (int c = 0; c < columns; ++c) {
-    const uint16_t* const sums = column_sums(team, mask, c, blur, canvas.arena);
+    const Word* const mixed = band.column(c);
+    const int any = team.sum(1, lines, [=](int, int i) { return int(mixed[i] != 0); });
+    const uint16_t* const sums = any ? column_sums(team, mask, c, blur, canvas.arena) : nullptr;
     const Word inside = c + 1 < columns ? Word(~Word(0)) : mask.last_column();
     for (int begin = 0; begin < lines; begin += kLines) {
       const int64_t found = team.sum(1, min_of(kLines, lines - begin), [&](int, int line) {
-        const int i = begin + line, along = depth > 1 ? i / height : i, many = depth > 1 ? depth : height;
+        const int i = begin + line;
+        const Word here = mask.column(c)[i], in_truth = truth.column(c)[i];
+        uint8_t level[kBits];
+        if (mixed[i] == 0) {
+          bits_to_flags(here, level);
+          for (int x = 0; x < kBits; ++x) level[x] = uint8_t(level[x] * 255);
+          put(c, i, level);
+          return int64_t(255 * count_ones(Word(here & in_truth))) << 32 | int64_t(255 * count_ones(here));
+        }
+        const int along = depth > 1 ? i / height : i, many = depth > 1 ? depth : height;
         const size_t step = depth > 1 ? size_t(height) * kBits : kBits;
         const uint16_t *const first = sums + (depth > 1 ? size_t(i % height) * kBits : 0), *const weights = depth > 1 ? blur.z : blur.y;
         int sum[kBits];
@@ -52,14 +67,14 @@ QG_HD SoftCounts soften(const Team& team, const Canvas<Word>& canvas, const Soft
         }
         if (depth == 1 && is_volume)
           for (int x = 0; x < kBits; ++x) sum[x] = (sum[x] + (1 << (kPlaneShift - 1))) >> kPlaneShift;
-        uint8_t level[kBits];
+        uint8_t there[kBits], wanted[kBits];
+        bits_to_flags(inside, there);
+        bits_to_flags(in_truth, wanted);
         int all = 0, both = 0;
-        const Word in_truth = truth.column(c)[i];
+        QG_LANES for (int x = 0; x < kBits; ++x) level[x] = uint8_t(slope.level(sum[x]) * there[x]);
         for (int x = 0; x < kBits; ++x) {
-          const int here = int(slope.level(sum[x])) & -int(inside >> x & 1);
-          level[x] = uint8_t(here);
-          all += here;
-          both += here & -int(in_truth >> x & 1);
+          all += level[x];
+          both += level[x] * wanted[x];
         }
         put(c, i, level);
         return int64_t(both) << 32 | int64_t(all);

@@ -50,9 +50,11 @@ void put_numbers(const qg::CorruptTask& task, void* to, size_t at, const uint8_t
   if (task.out_kind == qg::kUint8) {
     memcpy(static_cast<uint8_t*>(to) + at, bytes, size_t(count));
   } else if (task.out_kind == qg::kFloat32) {
-    for (int k = 0; k < count; ++k) static_cast<uint32_t*>(to)[at + size_t(k)] = static_cast<const uint32_t*>(task.numbers)[bytes[k]];
+    QG_LANES for (int k = 0; k < count; ++k) static_cast<uint32_t*>(to)[at + size_t(k)] =
+        static_cast<const uint32_t*>(task.numbers)[bytes[k]];
   } else {
-    for (int k = 0; k < count; ++k) static_cast<uint16_t*>(to)[at + size_t(k)] = static_cast<const uint16_t*>(task.numbers)[bytes[k]];
+    QG_LANES for (int k = 0; k < count; ++k) static_cast<uint16_t*>(to)[at + size_t(k)] =
+        static_cast<const uint16_t*>(task.numbers)[bytes[k]];
   }
 }
 
