@@ -138,7 +138,7 @@ def monai_volumes(masks: Tensor) -> Callable[[], Any]:
 class TestElasticOfVolumes:
     def test_ours(self, per_second, volumes):
         want = elastic(volumes, AMPLITUDE, SMOOTHNESS, backend="reference")
-        run = native("elastic")
+        run = native("native")
         per_second(lambda: elastic(volumes, AMPLITUDE, SMOOTHNESS, backend=run), len(volumes), want)
 
     @pytest.mark.parametrize("peer", [pytest.param(torchio, id="torchio"), pytest.param(monai_volumes, id="monai")])

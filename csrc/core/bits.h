@@ -175,6 +175,21 @@ QG_HD void unpack64_as(uint64_t bits, uint16_t one, uint16_t* to, int count) {
 #endif
 }
 
+#if defined(__AVX2__)
+// 32 bits to 32 bytes of 0 or 1 past the caches, so that memory that is only written is not read first; `to` is 32-byte aligned.
+QG_HD void stream32(uint32_t bits, uint8_t* to) {
+#if defined(__AVX512BW__)
+  const __m256i ones = _mm256_maskz_set1_epi8(bits, 1);
+#else
+  const __m256i byte_of = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+  const __m256i bit_of = _mm256_set1_epi64x(int64_t(0x8040201008040201));
+  const __m256i v = _mm256_shuffle_epi8(_mm256_set1_epi32(int32_t(bits)), byte_of);
+  const __m256i ones = _mm256_and_si256(_mm256_cmpeq_epi8(_mm256_and_si256(v, bit_of), bit_of), _mm256_set1_epi8(1));
+#endif
+  _mm256_stream_si256(reinterpret_cast<__m256i*>(to), ones);
+}
+#endif
+
 // A mask's bytes to words and back, line after line: the last word of a line may read into the next line, or write what that overwrites.
 QG_HD void pack_line(const uint8_t* mask, const Bits<uint64_t>& to, int line) {
   const int width = to.extent.width;

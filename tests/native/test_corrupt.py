@@ -128,6 +128,17 @@ def test_out_is_a_channel_of_an_input(backend, dtype, size):
         assert torch.equal(getattr(got, field), getattr(want, field))
 
 
+@pytest.mark.parametrize("width", [192, 224, 200])
+def test_a_batch_that_no_cache_holds(width, isa):
+    masks = lesions(130, 224)[:, :, :width].contiguous()
+    recipe = RECIPES["default"].without_bank()
+    whole = qf.corrupt(masks, recipe, seed=8, backend="native")
+    for first in range(0, 130, 26):  # parts that a cache holds
+        ids = torch.arange(first, first + 26)
+        part = qf.corrupt(masks[ids], recipe, seed=8, sample_ids=ids, backend="native")
+        assert torch.equal(whole.masks[ids], part.masks)
+
+
 def test_out_of_a_volume_and_of_nothing():
     masks = (torch.rand((3, 4, 9, 33), generator=torch.Generator().manual_seed(0)) < 0.6).to(torch.uint8)
     inputs = torch.zeros(3, 2, 4, 9, 33)
