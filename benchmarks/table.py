@@ -1,6 +1,7 @@
 """What pytest-benchmark measured as a short table: ours beside what people use, with the ratio and the aim.
 
-pytest benchmarks --benchmark-only --benchmark-json=all.json && python benchmarks/table.py all.json --out results.json
+pytest benchmarks --benchmark-only --benchmark-json=all.json
+python benchmarks/table.py all.json --out results.json --docs page.md
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("json", type=Path, help="what --benchmark-json wrote")
     parser.add_argument("--out", type=Path, help="file of results to write")
+    parser.add_argument("--docs", type=Path, help="page whose table to renew")
     chosen = parser.parse_args()
     found = read(chosen.json)
     rows = compare(found)
@@ -69,6 +71,27 @@ def main() -> None:
         results = {"machine": describe(), "command": command, "compared": rows, "all": found}
         write_text(chosen.out, json.dumps(results, indent=1) + "\n")
     print(table(rows))
+    if chosen.docs:
+        machine = describe()
+        told = f"{machine['processor']}, torch {machine['torch']}, commit {machine['commit']}"
+        text = f"{told}.\n\n{table(rows)}\n"
+        shares = [
+            f"`{name.split('[')[1].rstrip(']')}` {bench['corruption_share']:.1%}"
+            for name, bench in found.items()
+            if "corruption_share" in bench
+        ]
+        if shares:
+            text += "\nCorruption's share of a training step of the quality predictor, two threads, by preset: "
+            text += f"{', '.join(shares)}.\n"
+        put(chosen.docs, text)
+
+
+def put(path: Path, text: str) -> None:
+    """The text between the marks of a page."""
+    page = path.read_text(encoding="utf-8")
+    begin, end = "<!-- begin engine-cpu -->\n", "<!-- end engine-cpu -->"
+    head, rest = page.split(begin)
+    write_text(path, head + begin + text + end + rest.split(end)[1])
 
 
 if __name__ == "__main__":
