@@ -118,7 +118,8 @@ void morph(uintptr_t in, uintptr_t out, int op, int radius, qg::Size size, int t
 void corrupt(qg::Masks masks, qg::Size size, qg::Frame frame, uintptr_t recipe, int64_t recipe_words, qg::Chance chance,
              qg::BankNumbers bank, int threads) {
   qg::check_recipe(qg::at<const int32_t>(recipe), recipe_words);
-  qg::CorruptTask task = qg::corrupt_task(masks, size, frame, chance, bank);
+  qg::CorruptTask task =
+      qg::corrupt_task(masks, size, frame, chance, bank, QG_NAMESPACE::Recipe{qg::at<const int32_t>(recipe)}.p_soft() != 0);
   task.recipe = qg::at<const int32_t>(recipe);
   task.threads = qg::usable_threads(threads);
   int result;

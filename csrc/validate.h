@@ -125,6 +125,12 @@ inline void check_recipe(const int32_t* table, int64_t words) {
     require(QG_NAMESPACE::known_op(recipe.row(r)[0]), "row " + std::to_string(r) + " has no operation of that number");
   require(recipe.weak() >= -1 && recipe.weak() < rows && recipe.cross_image() >= -1 && recipe.cross_image() < rows,
           "a bank row is not there");
+  if (recipe.p_soft()) {
+    const int32_t* const bounds = table + Recipe::kSoft + 2;
+    require(bounds[0] >= 1 && bounds[0] <= bounds[1] && bounds[1] <= QG_NAMESPACE::kMostSmoothing && bounds[2] >= 256 &&
+                bounds[2] <= bounds[3] && bounds[3] <= 64 * 256,
+            "softness must have radii of 1 to 31 px and sharpness of 1 to 64");
+  }
   for (int k = 0; k < QG_NAMESPACE::kCategories; ++k) {
     const int64_t count = table[6 + 2 * k];
     require(count >= 0 && within(table[7 + 2 * k], 2 * count - (count > 0)), "a choice lies outside the recipe's table");
@@ -157,8 +163,9 @@ inline CorruptTask frame_task(const Size& size, const Frame& frame) {
   return task;
 }
 
-// All but the recipe's table, which may lie on a device.
-inline CorruptTask corrupt_task(const Masks& masks, const Size& size, const Frame& frame, const Chance& chance, const BankNumbers& bank) {
+// All but the recipe's table, which may lie on a device. is_soft: it may soften.
+inline CorruptTask corrupt_task(const Masks& masks, const Size& size, const Frame& frame, const Chance& chance, const BankNumbers& bank,
+                                bool is_soft) {
   const auto [in, out, kind, step, class_step, numbers, errors, counts, quality, rows] = masks;
   const auto [seed, sample_ids, image_ids, given_rows] = chance;
   check_pointer(uintptr_t(in), size[0], "in");
@@ -168,6 +175,7 @@ inline CorruptTask corrupt_task(const Masks& masks, const Size& size, const Fram
   check_pointer(uintptr_t(rows), size[0], "rows");
   check_pointer(sample_ids, size[0], "sample_ids");
   require(kind >= kUint8 && kind <= kBfloat16, "the kind of out must be 0..3");
+  require(kind == kUint8 || numbers || (frame[1] == 2 && !is_soft), "labels and probabilities need numbers of the kind of out");
   CorruptTask task = frame_task(size, frame);
   task.in = at<const uint8_t>(in);
   task.out = at<void>(out);

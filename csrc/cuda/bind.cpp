@@ -57,7 +57,7 @@ std::tuple<int64_t, int64_t> corrupt_scratch(qg::Size size, qg::Frame frame, uin
 // `recipe` in device memory, a copy of what corrupt_scratch was given; `block_bytes` as that said.
 void corrupt(qg::Masks masks, qg::Size size, qg::Frame frame, uintptr_t recipe, qg::Chance chance, qg::BankNumbers bank,
              int64_t block_bytes, Where where) {
-  qg::CorruptTask task = qg::corrupt_task(masks, size, frame, chance, bank);
+  qg::CorruptTask task = qg::corrupt_task(masks, size, frame, chance, bank, true);
   task.recipe = qg::at<const int32_t>(recipe);
   launch([&] { return qg::corrupt(task, block_bytes, scratch_of(where), stream_of(where)); });
 }

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from qgssl_fast.recipes import load_recipe
+from qgssl_fast.recipes.softness import Softness
 
 _C = pytest.importorskip("qgssl_fast._C", reason="the C++ module is not built")
 
@@ -73,11 +74,12 @@ class TestRawCalls:
             with pytest.raises(ValueError, match=text):
                 _C.morph(*arguments)
 
-    def corrupt(self, table, kind=0):
+    def corrupt(self, table, kind=0, frame=(2, 2, 4096, 4096)):
         out, counts, quality, rows, ids = (torch.zeros(64, dtype=torch.int64) for _ in range(5))
         told = (counts.data_ptr(), quality.data_ptr(), rows.data_ptr())
-        masks = (self.masks.data_ptr(), out.data_ptr(), kind, 16, 0, *told)
-        _C.corrupt(masks, (2, 1, 4, 4), 2, table.ctypes.data, len(table), (0, ids.data_ptr(), 0, 0), (0,) * 8, 1)
+        masks = (self.masks.data_ptr(), out.data_ptr(), kind, 16, 0, 0, 0, *told)
+        chance = (0, ids.data_ptr(), 0, 0)
+        _C.corrupt(masks, (2, 1, 4, 4), frame, table.ctypes.data, len(table), chance, (0,) * 8, 1)
 
     def test_recipes_are_checked(self):
         flat = load_recipe("paper").without_bank().tables.flat
@@ -99,9 +101,26 @@ class TestRawCalls:
             with pytest.raises(ValueError, match=text):
                 self.corrupt(wrong)
         with pytest.raises(ValueError, match="too short"):
-            self.corrupt(flat[:19])
+            self.corrupt(flat[:25])
         with pytest.raises(ValueError, match="the kind of out"):
             self.corrupt(flat, kind=4)
+        for frame, text in [
+            ((2, 1, 4096, 4096), "classes must be in 2..256"),
+            ((4, 2, 4096, 4096), "axes must be 3, or 2"),
+            ((3, 2, 1, 4096), "sides of a voxel must be 1/16 to 64 times"),
+        ]:
+            with pytest.raises(ValueError, match=text):
+                self.corrupt(flat, frame=frame)
+        with pytest.raises(ValueError, match="labels and probabilities need numbers"):
+            self.corrupt(flat, kind=1, frame=(2, 3, 4096, 4096))
+        soft = load_recipe("paper").without_bank().replace(softness=Softness(1.0, 2, 4)).tables.flat
+        with pytest.raises(ValueError, match="labels and probabilities need numbers"):
+            self.corrupt(soft, kind=1)
+        for word, value in ((22, 0), (23, 32), (22, 5), (24, 1), (25, 1 << 20)):
+            wrong = soft.copy()
+            wrong[word] = value
+            with pytest.raises(ValueError, match="softness must have radii"):
+                self.corrupt(wrong)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
@@ -110,6 +129,7 @@ def test_a_forked_child_does_not_hang():
 import os, signal, sys, torch
 from qgssl_fast.ops import morph
 from qgssl_fast.recipes import load_recipe
+from qgssl_fast.recipes.softness import Softness
 torch.set_num_threads(2)
 masks = (torch.rand(64, 50, 50) < 0.5).to(torch.uint8)
 want = morph.erode(masks, 1, backend="native").numpy()
