@@ -37,7 +37,10 @@ def configure(parser: ArgumentParser, words: list[str]) -> None:
         help="one method, by published name (PL-QW) or as in pseudo_label; short for --methods",
     )
     parser.add_argument(
-        "--guide", type=str | None, default=None, help="the guide of --method: none, quality, regularizer"
+        "--guide",
+        type=str | None,
+        default=None,
+        help="the guide of --method, or several joined by +: quality+regularizer (see qgssl-fast methods)",
     )
     parser.add_class_arguments(Config, as_group=True)
     parser.set_defaults(load_preset(preset))

@@ -2,16 +2,12 @@
 
 from .base import Losses, Method, Unlabelled, hard_labels
 from .names import METHODS, PUBLISHED, list_methods, make_method, resolve_name
-from .pseudo_label import PseudoLabel
-from .supervised import Supervised
 
 __all__ = [
     "METHODS",
     "PUBLISHED",
     "Losses",
     "Method",
-    "PseudoLabel",
-    "Supervised",
     "Unlabelled",
     "hard_labels",
     "list_methods",

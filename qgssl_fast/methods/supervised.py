@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ..quality.guides import Guide
-from .base import Method, Unlabelled
+from ..quality.guide import Guide
+from .base import Method, Network, Unlabelled
 
 
 class Supervised(Method):
@@ -16,6 +16,6 @@ class Supervised(Method):
     needs_unlabelled = False
 
     def method_loss(
-        self, student: nn.Module, teacher: nn.Module | None, batch: Unlabelled, guide: Guide
+        self, student: Network, teacher: nn.Module | None, batch: Unlabelled, guide: Guide
     ) -> tuple[None, None, dict[str, Tensor]]:
         return None, None, {}

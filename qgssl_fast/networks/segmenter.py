@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from .options import plain
 from .registry import build_network, check_size
+from .taps import Taps, find_taps, with_dropped, with_features
 from .weights import SavedModule
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -51,6 +52,7 @@ class Segmenter(SavedModule):
         check_size(network, image_size, self._multiple, self._smallest)
         self.name, self.spatial_dims, self.num_classes = network, spatial_dims, num_classes
         self.normalize = Normalize(in_channels, spatial_dims, mean, std)
+        self._taps: Taps | None = None
         self.extra: dict[str, Any] = {}
         self.arguments = {
             "network": network,
@@ -62,16 +64,33 @@ class Segmenter(SavedModule):
             "options": options | {"encoder_weights": None} if network.startswith("smp:") else options,
         }
 
-    def forward(self, images: Tensor) -> Tensor:
-        """images float [B, C, *S] in [0, 1] -> logits [B, 1 or num_classes, *S]."""
+    def forward(self, images: Tensor, *, features: bool = False, drop: float = 0.0) -> Any:
+        """images float [B, C, *S] in [0, 1] -> logits [B, 1 or num_classes, *S].
+
+        features: (logits, features [B, F, *S'] that the last layer makes classes of). drop: (logits, logits with each
+        channel of the encoder's features dropped with this probability before the decoder sees them).
+        """
         images = self.normalize(images, self.name)
         check_size(self.name, images.shape[2:], self._multiple, self._smallest)
+        if features:
+            return with_features(self.network, self._found_taps(images), lambda: self._logits(images))
+        if drop:
+            return with_dropped(self.network, self._found_taps(images), lambda: self._logits(images), drop)
+        return self._logits(images)
+
+    def _logits(self, images: Tensor) -> Tensor:
         out = self.network(images)
         if isinstance(out, (list, tuple)):
             return out[-1]  # U-Net++ lists its outputs from coarse to fine
         if out.ndim == self.spatial_dims + 3:
             return out[:, 0]  # DynUNet stacks them in training, the finest first
         return out
+
+    def _found_taps(self, images: Tensor) -> Taps:
+        if self._taps is None:
+            one, channels = images[:1].detach(), 1 if self.num_classes == 2 else self.num_classes
+            self._taps = find_taps(self.network, lambda: self.network(one), tuple(one.shape[2:]), channels)
+        return self._taps
 
 
 class Normalize(nn.Module):

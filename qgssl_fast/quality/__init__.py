@@ -2,7 +2,9 @@
 
 from .calibration import expected_calibration_error, reliability
 from .evaluate import evaluate_predictor
-from .guides import Guide, QualityGuide, QualityRegularizer, list_guides, make_guide
+from .guide import Guide, Taught, Verdict
+from .guides import list_guides, make_guide
+from .judged import QualityGuide, QualityRegularizer
 from .predictor import QualityPredictor, list_backbones
 
 __all__ = [
@@ -10,6 +12,8 @@ __all__ = [
     "QualityGuide",
     "QualityPredictor",
     "QualityRegularizer",
+    "Taught",
+    "Verdict",
     "evaluate_predictor",
     "expected_calibration_error",
     "list_backbones",

@@ -143,8 +143,10 @@ class SegmenterConfig:
     """Weight of the method's unlabelled loss."""
     regularizer_lambda: LambdaConfig = field(default_factory=lambda: LambdaConfig(30, 40, 0.01))
     """Weight of the quality regulariser (QAR)."""
+    method: dict[str, Any] = field(default_factory=dict)
+    """Options by method: {mean_teacher: {kind: kl}}."""
     guide: dict[str, Any] = field(default_factory=dict)
-    """Options of the guide, such as threshold and temperature."""
+    """Options by guide: {quality: {threshold: 0.5, temperature: 2.0}}."""
     strong: bool = True
     """The student sees a strong change of appearance, the teacher a weak one; false: both see the same view."""
 

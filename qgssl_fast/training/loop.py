@@ -64,6 +64,10 @@ class Stage(ABC):
         """What a checkpoint holds."""
         return {"model": self.model}
 
+    def clip_groups(self) -> list[list[nn.Parameter]]:
+        """Parameters whose gradients are clipped by one norm."""
+        return [list(self.model.parameters())]
+
     def learning_rate(self, step: int) -> float:
         if self.constant_lr:
             return self.lr
@@ -104,8 +108,8 @@ def fit(stage: Stage, accelerator: Accelerator, folder: Path, log: Log) -> Fitte
         for epoch in range(state["epoch"], stage.epochs):
             stage.model.train()
             for step in range(epoch * stage.steps_per_epoch, (epoch + 1) * stage.steps_per_epoch):
-                # Dropout is a function of the step, so that resuming repeats it.
-                torch.manual_seed(stable_seed(stage.seed, stage.name, step))
+                # Dropout is a function of the step, so that resuming repeats it; it is the same for all methods.
+                torch.manual_seed(stable_seed(stage.seed, "step", step))
                 for group in stage.optimizer.param_groups:
                     group["lr"] = stage.learning_rate(step)
                 with accelerator.autocast():
@@ -113,7 +117,8 @@ def fit(stage: Stage, accelerator: Accelerator, folder: Path, log: Log) -> Fitte
                 stage.optimizer.zero_grad()
                 accelerator.backward(loss)
                 if stage.clip:
-                    accelerator.clip_grad_norm_(stage.model.parameters(), stage.clip)
+                    for parameters in stage.clip_groups():
+                        accelerator.clip_grad_norm_(parameters, stage.clip)
                 stage.optimizer.step()
                 stage.after_step(step)
                 meter.add({"loss": loss, **values})

@@ -17,9 +17,8 @@ from rich.table import Table
 from .. import __version__, backend
 from ..corruption import MaskBank
 from ..errors import InputError
-from ..methods import make_method, resolve_name
-from ..networks import Segmenter
-from ..quality.guides import Guide, make_guide
+from ..methods import resolve_name
+from ..networks import Ensemble, Segmenter
 from ..quality.predictor import QualityPredictor
 from ..recipes import load_recipe
 from ..reporting.report import write_report
@@ -30,6 +29,7 @@ from .folder import choose, open_run, read_json, removed_if_refused, write_json
 from .inputs import load_inputs
 from .logging import Log
 from .loop import Fitted, Stage, fit
+from .pairs import check_pool, make_pair
 from .schedule import stable_seed
 from .settings import check
 from .stages import FixedSet, QualityStage, SegmenterStage, WeakStage
@@ -101,9 +101,6 @@ class Run:
         )
         return model.to(self.accelerator.device)
 
-    def _guide(self, name: str, predictor: QualityPredictor) -> Guide:
-        return make_guide(name, predictor, **(self.config.segmenter.guide if name == "quality" else {}))
-
     def _introduce(self) -> None:
         c, say, stores = self.config, self.log.say, self.inputs.stores
         for note in self.inputs.notes:
@@ -114,13 +111,10 @@ class Run:
         segmenter = self._network(c.segmenter.network, c.segmenter.options, "segmenter")
         untrained, wanting = self._new_predictor(), []
         for label, (method_name, guide_name) in self.methods.items():  # what makes no sense is told before any training
-            method, guide = make_method(method_name), self._guide(guide_name, untrained)
-            method.check(guide)
+            method, guide = make_pair(method_name, guide_name, untrained, c.segmenter)
             if method.wants_unlabelled(guide):
                 wanting.append(label)
-        if wanting and not len(stores["unlabeled"]):
-            names = ", ".join(wanting)
-            raise InputError(f"methods: {names} need unlabelled images, {self.inputs.root} has none; use --method SUP")
+        check_pool(wanting, len(stores["unlabeled"]), c.segmenter.unlabelled_batch, self.inputs.root)
         seconds = estimate_seconds(c, self.inputs, len(wanting), weak, self._new_predictor(), segmenter)
         threads = f", {torch.get_num_threads()} threads" if self.accelerator.device.type == "cpu" else ""
         say(
@@ -198,11 +192,13 @@ class Run:
         folder = self.folder / "segmenter" / label
 
         def work() -> dict[str, Any]:
-            guide = self._guide(guide_name, self.predictor)
-            stage = SegmenterStage(
-                label, c, self._network(c.network, c.options, "segmenter"), make_method(method_name), guide,
-                self.inputs.stores, self.config.seed,
-            )  # fmt: skip
+            method, guide = make_pair(method_name, guide_name, self.predictor, c)
+            networks = [
+                self._network(c.network, c.options, "segmenter" if k == 0 else f"segmenter/{k}")
+                for k in range(method.networks)
+            ]
+            model = networks[0] if method.networks == 1 else Ensemble(networks)
+            stage = SegmenterStage(label, c, model, method, guide, self.inputs.stores, self.config.seed)
             fitted = self._fit(stage)
             found: dict[str, Any] = {
                 "val_dice_best": fitted.best,

@@ -141,3 +141,36 @@ def test_missing_package_is_named(name, package, extra, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda wanted: None if wanted == package else object())
     with pytest.raises(InputError, match=rf"{name} needs {package}.*qgssl_fast\[{extra}\]"):
         Segmenter(name, image_size=(64, 64))
+
+
+@pytest.mark.parametrize("name", sorted(set(NETWORKS) - {"UNETR"}))
+def test_features_of_every_network(name, monkeypatch):
+    """The head's features, and dropped channels: with nothing dropped the second pass is the first."""
+    pytest.importorskip("einops")
+    size = (NETWORKS[name].smallest,) * 2
+    model = Segmenter(name, 2, 1, 3, size, options=SMALL[name]).eval()
+    images = torch.rand(2, 1, *size)
+    wanted = model(images)
+    logits, features = model(images, features=True)
+    assert torch.equal(logits, wanted)
+    assert features.ndim == 4
+    assert features.shape[1] > 3
+    torch.manual_seed(0)
+    clean, dropped = model(images, drop=0.5)
+    assert torch.equal(clean, wanted)
+    assert not torch.equal(dropped, wanted)
+    monkeypatch.setattr("qgssl_fast.networks.taps.F.dropout2d", lambda x, rate: x)
+    assert all(torch.equal(out, wanted) for out in model(images, drop=0.5))
+
+
+def test_dropped_features_are_those_of_the_clean_pass():
+    """Only the decoder sees what is missing: all channels dropped leave the encoder's statistics as they were."""
+    options = SMALL["UNet"] | {"norm": "batch"}
+    model, twin = (tiny(options=options).train() for _ in range(2))
+    twin.load_state_dict(model.state_dict())
+    images = torch.rand(2, 3, 16, 16)
+    _, dropped = model(images, drop=0.999)
+    twin(images)
+    dropped.sum().backward()
+    assert all(torch.equal(a, b) for a, b in zip(model.buffers(), twin.buffers()) if a.is_floating_point())
+    assert {m.momentum for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)} == {0.1}

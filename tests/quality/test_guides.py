@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from qgssl_fast.errors import InputError
-from qgssl_fast.quality import QualityGuide, QualityPredictor, list_guides, make_guide
+from qgssl_fast.quality import QualityGuide, QualityPredictor, Taught, list_guides, make_guide
 
 
 @pytest.fixture
@@ -23,9 +23,10 @@ def batch():
 
 def test_none_counts_everything_once(batch):
     guide = make_guide("none")
-    assert torch.equal(guide.weights(*batch), torch.ones(6))
-    assert guide.score(*batch) is None
-    assert guide.pixel_weights(*batch) is None
+    verdict = guide.judge(Taught(batch[0], batch[1][:, None].float() - 0.5))
+    assert torch.equal(verdict.weights, torch.ones(6))
+    assert torch.equal(verdict.labels, batch[1])
+    assert verdict.pixels is None
     assert guide.regularization(*batch) is None
 
 
@@ -76,7 +77,8 @@ def test_predictor_stays_in_eval_mode(predictor, batch):
 
 def test_empty_batch(predictor):
     images = torch.zeros(0, 3, 16, 16)
-    assert make_guide("none").weights(images, torch.zeros(0, 16, 16)).shape == (0,)
+    for name in ("none", "threshold", "confidence", "quality"):
+        assert make_guide(name, predictor).judge(Taught(images, torch.zeros(0, 1, 16, 16))).weights.shape == (0,)
     assert make_guide("quality", predictor).weights(images, torch.zeros(0, 16, 16)).shape == (0,)
     assert make_guide("regularizer", predictor).regularization(images, torch.zeros(0, 16, 16)) == 0
 
@@ -84,7 +86,7 @@ def test_empty_batch(predictor):
 @pytest.mark.parametrize(
     ("name", "options", "text"),
     [
-        ("qualtiy", {}, r"guide: no such name 'qualtiy' \(did you mean quality\?\); there are: none, quality, reg"),
+        ("qualtiy", {}, r"guide: no such name 'qualtiy' \(did you mean quality\?\); there are: confidence, "),
         ("quality", {"treshold": 1}, r"guide quality: option: no such name 'treshold' \(did you mean threshold\?\)"),
         ("none", {"threshold": 1}, "guide none: option: no such name 'threshold'; there are: none"),
         ("quality", {"threshold": 1.5}, "threshold must be 0 <= threshold <= 1, got 1.5"),
@@ -101,7 +103,37 @@ def test_a_predictor_is_needed():
     for name in ("quality", "regularizer"):
         with pytest.raises(InputError, match=f"guide {name} needs a quality predictor"):
             make_guide(name)
-    assert list(list_guides()) == ["none", "quality", "regularizer"]
+    assert {"none", "threshold", "confidence", "uncertainty", "quality", "regularizer"} <= set(list_guides())
+
+
+def test_joined_guides(predictor, batch):
+    guide = make_guide("threshold+quality+regularizer", predictor, threshold={"threshold": 0.6})
+    taught = Taught(batch[0], torch.randn(6, 1, 16, 16, generator=torch.Generator().manual_seed(2)))
+    verdict = guide.judge(taught)
+    quality = make_guide("quality", predictor)
+    assert torch.equal(verdict.weights, quality.weights(batch[0], taught.labels))
+    assert torch.equal(verdict.pixels, (taught.confidence >= 0.6).float())
+    assert (guide.weighs, guide.regularizes, guide.judges) == (True, True, True)
+    assert set(verdict.logs) == {"pixels_kept", "quality_mean"}
+    probs = taught.probs.requires_grad_()
+    assert torch.equal(guide.regularization(batch[0], probs), quality.regularization(batch[0], probs))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "text"),
+    [
+        ("quality+none", {}, "wanted different guides, none of them none"),
+        ("quality+quality", {}, "wanted different guides"),
+        ("quality+threshold", {"tau": {}}, r"options go by guide \(quality, threshold\), got 'tau'"),
+        ("quality+treshold", {}, "did you mean threshold"),
+        ("threshold", {"threshold": 2}, "guide threshold: threshold must be 0 <= threshold <= 1, got 2"),
+        ("confidence", {"temperature": -1}, "guide confidence: temperature must be >= 0, got -1"),
+        ("uncertainty", {"passes": 0}, "guide uncertainty: passes must be >= 1, got 0"),
+    ],
+)
+def test_wrong_joins_and_values(name, options, text, predictor):
+    with pytest.raises(InputError, match=text):
+        make_guide(name, predictor, **options)
 
 
 def test_regularization_of_hard_masks_is_refused(predictor, batch):
