@@ -16,6 +16,7 @@ from ..errors import InputError, nearest
 
 COMMANDS = {
     "train": "train on a data set, or on built-in phantoms when none is given",
+    "methods": "the methods and guides, their sources, and which go together",
     "preview": "picture a recipe's corruptions of a data set",
     "doctor": "what this machine can use, and why not",
 }

@@ -8,15 +8,18 @@ from ..errors import unknown
 from ..networks.options import arguments_of, check_options
 from ..quality.guides import split_guides
 from .base import Method
+from .bcp import Bcp
 from .contrastive import Contrastive
 from .cps import Cps
+from .fixmatch import FixMatch
 from .ict import Ict
 from .mean_teacher import MeanTeacher
 from .pseudo_label import PseudoLabel
 from .supervised import Supervised
+from .unimatch import UniMatch
 
 METHODS: dict[str, type[Method]] = {
-    cls.name: cls for cls in (Supervised, PseudoLabel, MeanTeacher, Ict, Cps, Contrastive)
+    cls.name: cls for cls in (Supervised, PseudoLabel, MeanTeacher, Ict, Cps, Contrastive, FixMatch, UniMatch, Bcp)
 }
 
 PUBLISHED: dict[str, tuple[str, str]] = {

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from qgssl_fast.methods import make_method
 from qgssl_fast.methods.contrastive import draw
+from qgssl_fast.methods.mixing import box_of_area, box_of_part
 from qgssl_fast.quality import make_guide
 
 from .conftest import (
@@ -189,3 +190,98 @@ def test_contrast_without_sure_pixels_is_zero(setting):
     assert logs["contrast"] == 0
     loss.backward()
     assert all(p.grad.isfinite().all() for p in student.parameters())
+
+
+@pytest.mark.parametrize("guided", [False, True])
+def test_fixmatch(setting, guided):
+    """Sohn et al. 2020, eq. 4: the mean over all pixels of [max p_w >= tau] H(y, p_s), the label is the student's."""
+    student, _, batch, predictor = setting
+    student.eval()
+    answers = student(batch.weak).detach()
+    labels, tau = labels_of(answers), confidence_of(answers).median().item()
+    guide = make_guide("quality", predictor, threshold=0.0) if guided else make_guide("none")
+    w = quality_weights(predictor, batch.weak, labels, 0.0) if guided else torch.ones(5)
+    loss, logs = make_method("fixmatch", threshold=tau).loss(student, None, batch, guide)
+    sure = (confidence_of(answers) >= tau).float()
+    each = (sure * entropy_of(student(batch.strong), labels)).mean((1, 2))
+    torch.testing.assert_close(loss, weighted(each, w))
+    torch.testing.assert_close(logs["pixels_sure"], sure.mean())
+
+
+@pytest.mark.parametrize("cutmix", [0.0, 1.0])
+@pytest.mark.parametrize("guided", [False, True])
+def test_unimatch(setting, guided, cutmix):
+    """Yang et al. 2023: 0.5 H(p_w, p_fp) + 0.25 (H(p_w, p_s1) + H(p_w, p_s2)) over sure pixels."""
+    student, _, batch, predictor = setting
+    student.eval()
+    answers = student(batch.weak).detach()
+    labels, tau = labels_of(answers), confidence_of(answers).median().item()
+    guide = make_guide("quality", predictor, threshold=0.0) if guided else make_guide("none")
+    w = quality_weights(predictor, batch.weak, labels, 0.0) if guided else torch.ones(5)
+    torch.manual_seed(4)
+    loss, _ = make_method("unimatch", threshold=tau, cutmix=cutmix).loss(student, None, batch, guide)
+    sure = (confidence_of(answers) >= tau).float()
+    torch.manual_seed(4)
+    _, dropped = student(batch.weak, drop=0.5)
+    wanted = 0.5 * weighted((sure * entropy_of(dropped, labels)).mean((1, 2)), w)
+    for view in (batch.strong, batch.second):
+        box = box_of_area(5, 0.02, 0.4, 0.3, (16, 16), torch.device("cpu"))
+        torch.rand(5)
+        images, y, kept, value = view.clone(), labels.clone(), sure.clone(), w.view(-1, 1, 1).repeat(1, 16, 16)
+        for i, j in enumerate([4, 0, 1, 2, 3]) if cutmix else ():
+            images[i][:, box[i]] = view[j][:, box[i]]
+            y[i][box[i]], kept[i][box[i]], value[i][box[i]] = labels[j][box[i]], sure[j][box[i]], w[j]
+        wanted = wanted + 0.25 * (value * kept * entropy_of(student(images), y)).sum() / value.sum()
+    torch.testing.assert_close(loss, wanted)
+
+
+@pytest.mark.parametrize("guided", [False, True])
+def test_bcp(setting, guided):
+    """Bai et al. 2023: L_seg M + alpha L_seg (1 - M) of X_in, and the other way of X_out."""
+    student, _, batch, _ = setting
+    student.eval()
+    _, labels = taught(setting)
+    guide, w = quality(setting, batch.weak, labels) if guided else (make_guide("none"), torch.ones(5))
+    torch.manual_seed(4)
+    loss, _ = make_method("bcp", largest=False).loss(student, setting[1], batch, guide)
+    torch.manual_seed(4)
+    m = (~box_of_part(2, 2 / 3, (16, 16), torch.device("cpu"))).float()
+    assert m.sum().item() == 2 * (256 - 10 * 10)
+    images, masks = batch.labelled
+    wanted = 0
+    for pairs, own in (([(0, 0), (1, 1)], m), ([(3, 0), (4, 1)], 1 - m)):
+        mixed = torch.stack([own[k] * images[j] + (1 - own[k]) * batch.weak[i] for k, (i, j) in enumerate(pairs)])
+        y = [torch.where(own[k] > 0, masks[j], labels[i]) for k, (i, j) in enumerate(pairs)]
+        logits = student(mixed)
+        wanted = wanted + sum(entropy_dice(logits[k], y[k], own[k]) for k in range(2)) / 2
+        pseudo = [entropy_dice(logits[k], y[k], 1 - own[k]) for k in range(2)]
+        if sum(w[i] for i, _ in pairs) > 0:
+            wanted = wanted + 0.5 * weighted(pseudo, [w[i] for i, _ in pairs])
+    torch.testing.assert_close(loss, wanted)
+
+
+def test_bcp_keeps_the_largest_component():
+    from scipy.ndimage import label
+
+    from qgssl_fast.methods.bcp import largest_component
+    from qgssl_fast.ops.corrupt import corrupt
+
+    masks = (torch.rand(4, 20, 20, generator=torch.Generator().manual_seed(0)) < 0.3).to(torch.uint8)
+    kept = corrupt(masks, largest_component()).masks
+    for before, after in zip(masks.numpy(), kept.numpy()):
+        parts, count = label(before, structure=[[1] * 3] * 3)
+        sizes = [(parts == k).sum() for k in range(1, count + 1)]
+        assert after.sum() == max(sizes)
+        assert label(after, structure=[[1] * 3] * 3)[1] == 1
+        assert (after <= before).all()
+
+
+@pytest.mark.parametrize("space", [(16, 16), (8, 12, 10)])
+def test_boxes(space):
+    torch.manual_seed(0)
+    inside = box_of_part(5000, 0.5, space, torch.device("cpu"))
+    assert (inside.flatten(1).sum(1) == math.prod(s // 2 for s in space)).all()
+    assert inside.any(0).all()  # every pixel is in one of them
+    shares = box_of_area(500, 0.02, 0.4, 0.3, space, torch.device("cpu")).float().flatten(1).mean(1)
+    assert shares.max() <= 0.4 + 1e-6
+    assert 0.1 < shares.mean() < 0.22

@@ -18,7 +18,7 @@ UNLABELLED = [name for name, cls in METHODS.items() if cls.needs_unlabelled]
 def run(name, setting, guide, student=None):
     """Loss and logs of a method, with the students and the teacher that it wants, chance as at first."""
     own, teacher, batch, _ = setting
-    method = make_method(name)
+    method = make_method(name, **({"threshold": 0.0} if METHODS[name].own_threshold else {}))
     student = student or ((own, network(own.num_classes, 7)) if method.networks == 2 else own)
     torch.manual_seed(3)
     return method.loss(student, teacher if method.needs_teacher else None, batch, guide), student
@@ -127,6 +127,8 @@ def test_the_regulariser_judges_every_network(setting):
         ("supervised", "quality", "supervised has no unlabelled loss that guide quality could weigh"),
         ("supervised", "threshold", "supervised has no unlabelled loss"),
         ("supervised", "quality+regularizer", "supervised has no unlabelled loss"),
+        ("fixmatch", "threshold", "fixmatch leaves out unsure pixels by itself"),
+        ("unimatch", "threshold+quality", "unimatch leaves out unsure pixels by itself"),
         ("cps", "uncertainty", "cps has no teacher that guide uncertainty could ask"),
     ],
 )
@@ -163,6 +165,9 @@ def test_names():
         ("mean_teacher", {"kind": "l1"}, "mean_teacher: kind must be mse or kl, got 'l1'"),
         ("ict", {"alpha": 0}, "ict: alpha must be > 0, got 0"),
         ("cps", {"loss": "dice"}, "cps: loss must be entropy or entropy_dice, got 'dice'"),
+        ("fixmatch", {"threshold": 2}, "fixmatch: threshold must be 0 <= threshold <= 1, got 2"),
+        ("unimatch", {"drop": 1}, "unimatch: drop must be 0 < drop < 1, got 1"),
+        ("bcp", {"box": 1}, "bcp: wanted alpha >= 0 and 0 < box < 1"),
         ("contrastive", {"temperature": 0}, "contrastive: wanted weight >= 0, temperature > 0"),
     ],
 )
