@@ -17,11 +17,11 @@ from torch import Tensor
 def replacing(path: str | Path) -> Iterator[Path]:
     """Give a temporary path in the same folder; when the block ends well it becomes `path`, else it is removed.
 
-    The suffix is kept, since many writers choose the format by it. Errors of the operating system (no space left, not
+    Suffixes are kept, since many writers choose the format by them. Errors of the operating system (no space left, not
     permitted) pass through.
     """
     path = Path(path)
-    beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    beside = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         yield beside
         with beside.open("rb") as file:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shlex
 from argparse import ArgumentParser as Plain
+from pathlib import Path
 
 import torch
 from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 
+from ..data import looks_volumetric
 from ..errors import InputError
 from ..training.config import Config
 from ..training.settings import drop_foreign_options, from_dict, list_presets, load_preset
@@ -17,10 +19,11 @@ from ..training.settings import drop_foreign_options, from_dict, list_presets, l
 def configure(parser: ArgumentParser, words: list[str]) -> None:
     """Add the options; the preset that `words` ask for (or that the device suggests) gives the defaults."""
     first = Plain(add_help=False, allow_abbrev=False)
-    for name in ("--preset", "--data", "--device"):
-        first.add_argument(name)
+    for name in ("--preset", "--data", "--device", "--images.size"):
+        first.add_argument(name, dest=name.strip("-").replace(".", "_"))
     seen, _ = first.parse_known_args([word for word in words if word not in ("-h", "--help")])
     preset = seen.preset or _suggest(seen.data, seen.device or "auto")
+    volumes = seen.data is not None and (seen.images_size or ",,").count(",") == 2 and looks_volumetric(Path(seen.data))
     parser.add_argument(
         "--config", action="config", help="YAML file of settings; options on the command line come after it"
     )
@@ -43,7 +46,7 @@ def configure(parser: ArgumentParser, words: list[str]) -> None:
         help="the guide of --method, or several joined by +: quality+regularizer (see qgssl-fast methods)",
     )
     parser.add_class_arguments(Config, as_group=True)
-    parser.set_defaults(load_preset(preset))
+    parser.set_defaults(load_preset(preset, volumes))
 
 
 def run(settings: Namespace, words: list[str]) -> int:
@@ -58,7 +61,8 @@ def run(settings: Namespace, words: list[str]) -> int:
         raise InputError(f"--guide {guide} needs --method")
     if method is not None:
         values["methods"] = [method if guide is None else f"{method}+{guide}"]
-    notes = drop_foreign_options(values, load_preset(preset))
+    volumes = len(values["images"]["size"]) == 3
+    notes = drop_foreign_options(values, load_preset(preset, volumes))
     if not any(word.split("=")[0] == "--preset" for word in words):
         why = _reason(values["data"], values["device"])
         notes.insert(0, f"preset {preset}, chosen since {why} (--preset {'|'.join(list_presets())})")

@@ -1,10 +1,13 @@
 """Data sets: readers, checks, the store on the device, and the built-in phantoms."""
 
-from qgssl_fast.data.checks import Conventions, Fault, check_dataset
-from qgssl_fast.data.layout import Case, Dataset
+from qgssl_fast.data.checks import check_dataset
+from qgssl_fast.data.judge import Conventions, Fault
+from qgssl_fast.data.layout import Case, Dataset, looks_volumetric
 from qgssl_fast.data.phantoms import PhantomStyle, make_phantoms
 from qgssl_fast.data.readers import read_dataset
+from qgssl_fast.data.splits import write_splits
 from qgssl_fast.data.store import DeviceStore, estimate_bytes, load_stores
+from qgssl_fast.data.volumes import VolumeOptions, VolumePlan
 
 __all__ = [
     "Case",
@@ -13,9 +16,13 @@ __all__ = [
     "DeviceStore",
     "Fault",
     "PhantomStyle",
+    "VolumeOptions",
+    "VolumePlan",
     "check_dataset",
     "estimate_bytes",
     "load_stores",
+    "looks_volumetric",
     "make_phantoms",
     "read_dataset",
+    "write_splits",
 ]

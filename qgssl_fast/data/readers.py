@@ -1,4 +1,4 @@
-"""Reads the two folder layouts into a Dataset: every fault that the names alone show is told at once."""
+"""Reads a data set folder of any layout into a Dataset: every fault that the names alone show is told at once."""
 
 from __future__ import annotations
 
@@ -7,17 +7,38 @@ from collections import Counter
 from pathlib import Path
 
 from qgssl_fast.data.checks import check_dataset
-from qgssl_fast.data.layout import LAYOUTS, SPLITS, SUFFIXES, Case, Dataset, resolve_inside
-from qgssl_fast.data.splits import Splits, check_options, keep_labels, split_labelled, take_validation
+from qgssl_fast.data.json_layout import read_json_layout
+from qgssl_fast.data.layout import (
+    GROUP_COLUMNS,
+    LAYOUTS,
+    SPLITS,
+    SUFFIXES,
+    VOLUME_SUFFIXES,
+    Case,
+    Dataset,
+    existing,
+    stem_of,
+    suffix_of,
+)
+from qgssl_fast.data.list_layout import LISTS, read_list_layout
+from qgssl_fast.data.splits import (
+    Labelled,
+    Splits,
+    check_options,
+    keep_labels,
+    split_labelled,
+    take_validation,
+    torn_groups,
+)
 from qgssl_fast.errors import Faults, InputError
 
-Row = tuple[str, Path, Path | None]  # where it stands ("train.csv line 3"), image, mask
+Row = tuple[str, Path, Path | None, str | None]  # where it stands ("train.csv line 3"), image, mask, group
 
 
 def read_dataset(
     root: str | Path,
     *,
-    labelled: float | int | None = None,
+    labelled: Labelled | None = None,
     fractions: tuple[float, float, float] = (0.7, 0.1, 0.2),
     seed: int = 0,
     allow_empty_masks: bool = False,
@@ -27,46 +48,54 @@ def read_dataset(
     Only where a fault is found are they opened too, so that those of their contents come in the same list
     (allow_empty_masks: whether empty masks are none).
 
-    labelled: how many train images keep their masks: a float is a fraction in (0, 1], an int a count; the others join
-    the unlabelled pool. fractions: train, val, test where a split has to be made. What was decided is in `.notes`.
+    labelled: which train images keep their masks: a float is a fraction in (0, 1], an int a count, else names or a file
+    of names; the others join the unlabelled pool. fractions: train, val, test where a split has to be made.
+    What was decided is in `.notes`.
     Raises InputError with all faults at once: missing folder, layout, column, file, mask or image; duplicate rows;
-    an image in two splits; an empty CSV; a path that leaves the folder.
+    an image or a group in two splits; an empty CSV; a path that leaves the folder.
     """
     check_options(labelled, fractions, seed)
     root = Path(root)
     if not root.is_dir():
         raise InputError(f"{root}: {'not a folder' if root.exists() else 'no such folder'}; {LAYOUTS}")
-    faults, notes = Faults(), list[str]()
+    faults, notes, labels = Faults(), list[str](), None
     if any((root / f"{split}.csv").exists() for split in SPLITS):
         splits = _read_csv_layout(root, faults, notes)
-        _check(root, faults, splits, allow_empty_masks)
-        if not (root / "val.csv").exists():
-            notes.append(_or_fault(root, take_validation, splits, fractions, seed))
-        if not (root / "test.csv").exists():
-            notes.append("no test.csv: there is no test split, nothing is reported on test images")
+    elif (root / "dataset.json").exists():
+        splits, labels = read_json_layout(root, faults, notes)
+    elif any((root / name).exists() for name in LISTS):
+        splits = read_list_layout(root, faults, notes)
     elif (root / "images").is_dir() or (root / "masks").is_dir():
-        labelled_cases, pool = _read_folder_layout(root, faults, notes)
-        _check(root, faults, {"train": labelled_cases, "unlabeled": pool}, allow_empty_masks)
-        splits, note = _or_fault(root, split_labelled, labelled_cases, fractions, seed)
-        splits["unlabeled"] = pool
-        notes.append(note)
+        splits = _read_folder_layout(root, faults, notes)
     else:
-        raise InputError(f"{root}: neither CSV files nor images/ and masks/ in it; {LAYOUTS}")
+        raise InputError(f"{root}: none of the known layouts; {LAYOUTS}")
+    for text in torn_groups(splits):
+        faults.add(text)
+    _check(root, faults, splits, allow_empty_masks, labels)
+    if "val" not in splits and "test" not in splits:
+        made, note = _or_fault(root, split_labelled, splits["train"], fractions, seed)
+        splits |= made
+        notes.append(note)
+    elif not splits.get("val"):
+        notes.append(_or_fault(root, take_validation, splits, fractions, seed))
+    if not splits.get("test"):
+        notes.append("there is no test split (no test.csv): nothing is reported on test images")
+    splits = {split: splits.get(split, ()) for split in SPLITS}
     if labelled is not None:
         notes.append(_or_fault(root, keep_labels, splits, labelled, seed))
-    return Dataset(root, {split: splits[split] for split in SPLITS}, notes)
+    return Dataset(root, splits, notes, labels)
 
 
-def _check(root: Path, faults: Faults, splits: Splits, allow_empty_masks: bool) -> None:
+def _check(root: Path, faults: Faults, splits: Splits, allow_empty_masks: bool, labels: dict[int, str] | None) -> None:
     """Raise where there is a fault: with those that the files which are there show inside, each file looked at once."""
     if not faults.found:
         return
     seen, listed = set[Path](), dict[str, tuple[Case, ...]]()
     for split in SPLITS:
-        cases = {case.image: case for case in reversed(splits.get(split, ())) if case.image != case.mask}
+        cases = {case.image: case for case in reversed(splits.get(split, ()))}
         listed[split] = tuple(case for image, case in reversed(cases.items()) if image not in seen)
         seen |= set(cases)
-    for fault in check_dataset(Dataset(root, listed, []), allow_empty_masks=allow_empty_masks):
+    for fault in check_dataset(Dataset(root, listed, [], labels), allow_empty_masks=allow_empty_masks):
         faults.add(str(fault))
     faults.check(str(root))
 
@@ -88,8 +117,11 @@ def _read_csv_layout(root: Path, faults: Faults, notes: list[str]) -> Splits:
     if not (root / "unlabeled.csv").exists() and (root / "unlabeled").is_dir():
         notes.append("unlabeled/ is not used: no unlabeled.csv names its images")
     _find_repeats(root, rows, faults)
-    names = _names(root, [image for split in SPLITS for _, image, _ in rows[split]])
-    return {split: tuple(Case(names[image], image, mask) for _, image, mask in rows[split]) for split in SPLITS}
+    names = _names(root, [row[1] for split in SPLITS for row in rows[split]])
+    return {
+        split: tuple(Case(names[image], image, mask, group) for _, image, mask, group in rows[split])
+        for split in SPLITS
+    }
 
 
 def _read_csv(root: Path, file: Path, labelled: bool, faults: Faults, notes: list[str]) -> list[Row]:
@@ -110,42 +142,31 @@ def _read_csv(root: Path, file: Path, labelled: bool, faults: Faults, notes: lis
         faults.add(f"{file.name}: has a header and no rows; remove the file where the split is meant to be empty")
     if not labelled and "mask_path" in header:
         notes.append(f"{file.name}: column mask_path is not used, unlabelled images need no masks")
+    grouping = next((header.index(column) for column in GROUP_COLUMNS if column in header), None)
     rows: list[Row] = []
     for number, cells in lines:
         place, paths = f"{file.name} line {number}", list[Path]()
+        group = cells[grouping] if grouping is not None and grouping < len(cells) else ""
         for column in wanted:
             index = header.index(column)
             if text := cells[index] if index < len(cells) else "":
-                paths += _existing(root, text, place, faults)
+                paths += existing(root, text, place, faults)
             elif column == "mask_path":
                 faults.add(f"{place}: image without mask; list it in unlabeled.csv")
             else:
                 faults.add(f"{place}: {column} is empty" + (" (mask without image)" if labelled else ""))
         if len(paths) == len(wanted):
-            rows.append((place, paths[0], paths[1] if labelled else None))
-            if labelled and paths[0] == paths[1]:
+            if labelled and paths[0] == paths[1] and suffix_of(paths[0]) not in (".h5", ".hdf5"):
                 faults.add(f"{place}: image_path and mask_path are the same file")
+            else:
+                rows.append((place, paths[0], paths[1] if labelled else None, group or None))
     return rows
-
-
-def _existing(root: Path, text: str, place: str, faults: Faults) -> list[Path]:
-    try:
-        path = resolve_inside(root, text)
-        if path.is_file():
-            return [path]
-        hint = " (use / in paths)" if "\\" in text else ""
-        faults.add(f"{place}: {text}: {'not a file' if path.exists() else 'no such file'}{hint}")
-    except InputError as error:
-        faults.add(f"{place}: {error}")
-    except (OSError, ValueError, RuntimeError) as error:  # name too long, NUL byte, a loop of links
-        faults.add(f"{place}: {text!r}: not a usable path ({error})")
-    return []
 
 
 def _find_repeats(root: Path, rows: dict[str, list[Row]], faults: Faults) -> None:
     first: dict[Path, tuple[str, str]] = {}
     for split, listed in rows.items():
-        for place, image, _ in listed:
+        for place, image, *_ in listed:
             before = first.setdefault(image.resolve(), (split, place))
             if before[1] == place:
                 continue
@@ -153,7 +174,7 @@ def _find_repeats(root: Path, rows: dict[str, list[Row]], faults: Faults) -> Non
             faults.add(f"{place}: {image.relative_to(root).as_posix()}: {what} {before[1]}")
 
 
-def _read_folder_layout(root: Path, faults: Faults, notes: list[str]) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
+def _read_folder_layout(root: Path, faults: Faults, notes: list[str]) -> Splits:
     images, masks, pool = (_by_stem(root, name, faults, notes) for name in ("images", "masks", "unlabeled"))
     for stem, path in images.items():
         if stem not in masks:
@@ -162,10 +183,12 @@ def _read_folder_layout(root: Path, faults: Faults, notes: list[str]) -> tuple[t
         if stem not in images:
             faults.add(f"masks/{path.name}: mask without image (images/{stem}.*)")
     if not images and not masks:
-        faults.add(f"images/ and masks/ hold no image ({', '.join(SUFFIXES)})")
+        faults.add(f"images/ and masks/ hold no image ({', '.join((*SUFFIXES, *VOLUME_SUFFIXES))})")
     names = _names(root, [*images.values(), *pool.values()])
-    labelled = tuple(Case(names[path], path, masks[stem]) for stem, path in images.items() if stem in masks)
-    return labelled, tuple(Case(names[path], path) for path in pool.values())
+    return {
+        "train": tuple(Case(names[path], path, masks[stem]) for stem, path in images.items() if stem in masks),
+        "unlabeled": tuple(Case(names[path], path) for path in pool.values()),
+    }
 
 
 def _by_stem(root: Path, name: str, faults: Faults, notes: list[str]) -> dict[str, Path]:
@@ -177,12 +200,13 @@ def _by_stem(root: Path, name: str, faults: Faults, notes: list[str]) -> dict[st
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
             continue
-        if path.suffix.lower() not in SUFFIXES:
+        stem = stem_of(path)
+        if suffix_of(path) not in (*SUFFIXES, *VOLUME_SUFFIXES):
             others.append(path.name)
-        elif kept := _existing(root, f"{name}/{path.name}", f"{name}/", faults):
-            if path.stem in found:
-                faults.add(f"{name}/{path.name}: same stem as {name}/{found[path.stem].name}, pairs go by stem")
-            found[path.stem] = kept[0]
+        elif kept := existing(root, f"{name}/{path.name}", f"{name}/", faults):
+            if stem in found:
+                faults.add(f"{name}/{path.name}: same stem as {name}/{found[stem].name}, pairs go by stem")
+            found[stem] = kept[0]
     if others:
         more = ", ..." if len(others) > 3 else ""
         notes.append(f"{name}/: not used, {len(others)} file(s) that are no image: {', '.join(others[:3])}{more}")
@@ -191,7 +215,7 @@ def _by_stem(root: Path, name: str, faults: Faults, notes: list[str]) -> dict[st
 
 def _names(root: Path, images: list[Path]) -> dict[Path, str]:
     """File stems where they tell all images apart, else each path below the root with "_" for "/"."""
-    stems = Counter(image.stem.casefold() for image in images)
+    stems = Counter(stem_of(image).casefold() for image in images)
     if all(count == 1 for count in stems.values()):
-        return {image: image.stem for image in images}
+        return {image: stem_of(image) for image in images}
     return {image: image.relative_to(root).as_posix().replace("_", "__").replace("/", "_") for image in images}

@@ -1,19 +1,31 @@
-"""Images and masks, decoded once, resized, and kept as uint8 tensors on the device that trains."""
+"""Images, slices and patches with their masks, decoded once and kept as uint8 tensors on the device that trains."""
 
 from __future__ import annotations
 
+import math
 import operator
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from qgssl_fast.data.checks import Conventions, Progress, judge, look_at_all
+from qgssl_fast.data.checks import Progress, look_at_all
+from qgssl_fast.data.decode_volume import Volume
+from qgssl_fast.data.judge import Conventions, Fault, checked_classes, judge
 from qgssl_fast.data.layout import SPLITS, Case, Dataset
+from qgssl_fast.data.memory import Budget, check_memory
+from qgssl_fast.data.resize import nearest, resize_image, to_channels
+from qgssl_fast.data.volumes import (
+    Sample,
+    VolumeOptions,
+    VolumePlan,
+    readable_grids,
+    settle_spacing,
+    to_classes,
+)
 from qgssl_fast.errors import Faults, InputError
 
 CHUNK = 256  # images that statistics() turns to float at once
@@ -23,27 +35,34 @@ CHUNK = 256  # images that statistics() turns to float at once
 class DeviceStore:
     """One split on one device.
 
-    images uint8 [N, C, H, W]; masks uint8 [N, H, W] of 0 and 1, or None for a split without masks; names: one a case;
-    sizes: the files' (height, width), to bring predictions back; conventions: how files were read; notes: what to say.
+    images uint8 [N, C, *S]; masks uint8 [N, *S] of class numbers, or None for a split without masks; names: one a
+    sample; sizes: the files' (height, width) or (depth, height, width), to bring predictions back; conventions: how
+    files were read; notes: what to say. Of volumes: cases, the files that samples are slices or patches of, owner, the
+    number of each sample's case, and plan, by which whole volumes are read again.
     """
 
     images: Tensor
     masks: Tensor | None
     names: list[str]
-    sizes: list[tuple[int, int]]
+    sizes: list[tuple[int, ...]]
     conventions: Conventions = field(default_factory=Conventions)
     notes: list[str] = field(default_factory=list)
+    cases: list[Case] = field(default_factory=list)
+    owner: list[int] = field(default_factory=list)
+    plan: VolumePlan | None = None
 
     @staticmethod
     def from_cases(
         cases: Sequence[Case],
-        size: tuple[int, int] = (96, 96),
+        size: tuple[int, ...] = (96, 96),
         channels: int | None = 3,
         device: str | torch.device = "cpu",
         progress: Progress | None = None,
         *,
         conventions: Conventions | None = None,
         allow_empty_masks: bool = False,
+        classes: int | None = None,
+        volumes: VolumeOptions | None = None,
     ) -> DeviceStore:
         """Decode the cases once, on all cores, and resize them to `size` (height, width).
 
@@ -58,8 +77,9 @@ class DeviceStore:
             )
         dataset = Dataset(_common_folder(cases), {"cases": tuple(cases)})
         return load_stores(
-            dataset, size, channels, device, progress, conventions=conventions, allow_empty_masks=allow_empty_masks
-        )["cases"]
+            dataset, size, channels, device, progress, conventions=conventions,
+            allow_empty_masks=allow_empty_masks, classes=classes, volumes=volumes,
+        )["cases"]  # fmt: skip
 
     def __len__(self) -> int:
         return len(self.names)
@@ -79,16 +99,23 @@ class DeviceStore:
         """The images uint8 [B, C, H, W] and masks uint8 [B, H, W] at `indices`; InputError where there are no masks."""
         return self.images.index_select(0, indices), self.truth.index_select(0, indices)
 
+    @property
+    def num_classes(self) -> int:
+        """Classes of the masks, background included."""
+        return self.conventions.num_classes
+
     def subset(self, indices: Sequence[int]) -> DeviceStore:
-        """A store of the cases at `indices`."""
+        """A store of the samples at `indices`."""
         chosen = torch.as_tensor(list(indices), dtype=torch.int64, device=self.images.device)
+        images, masks = self.batch(chosen)
         names, sizes = [self.names[i] for i in indices], [self.sizes[i] for i in indices]
-        return DeviceStore(*self.batch(chosen), names, sizes, self.conventions, list(self.notes))
+        owner = [self.owner[i] for i in indices] if self.owner else []
+        return replace(self, images=images, masks=masks, names=names, sizes=sizes, owner=owner, notes=list(self.notes))
 
     def to(self, device: str | torch.device) -> DeviceStore:
         """The same store on another device."""
         masks = None if self.masks is None else self.masks.to(device)
-        return DeviceStore(self.images.to(device), masks, self.names, self.sizes, self.conventions, self.notes)
+        return replace(self, images=self.images.to(device), masks=masks)
 
     def statistics(self) -> tuple[list[float], list[float]]:
         """Mean and standard deviation (at least 1/255) of each channel over all pixels, for images in [0, 1]."""
@@ -98,32 +125,43 @@ class DeviceStore:
         for chunk in self.images.split(CHUNK):
             values = chunk.to(torch.float32)
             # Sums per image fit float32's 24 bits only roughly; over images they are added in float64.
-            total += torch.stack([values.mean((2, 3)).double().sum(0), values.square().mean((2, 3)).double().sum(0)])
+            space = tuple(range(2, values.dim()))
+            total += torch.stack([values.mean(space).double().sum(0), values.square().mean(space).double().sum(0)])
         mean, square = (total / len(self)).cpu()
         deviation = (square - mean.square()).clamp_min(1.0).sqrt()
         return (mean / 255).tolist(), (deviation / 255).tolist()
 
 
-def estimate_bytes(images: int, masks: int, size: tuple[int, int], channels: int = 3) -> int:
+def estimate_bytes(images: int, masks: int, size: tuple[int, ...], channels: int = 3) -> int:
     """Bytes that a store of so many images and masks takes on its device."""
-    return (images * channels + masks) * size[0] * size[1]
+    return (images * channels + masks) * math.prod(size)
 
 
 def load_stores(
     dataset: Dataset,
-    size: tuple[int, int] = (96, 96),
+    size: tuple[int, ...] = (96, 96),
     channels: int | None = None,
     device: str | torch.device = "cpu",
     progress: Progress | None = None,
     *,
     conventions: Conventions | None = None,
     allow_empty_masks: bool = False,
+    classes: int | None = None,
+    volumes: VolumeOptions | None = None,
 ) -> dict[str, DeviceStore]:
     """Check and load every split of a data set in one pass: no file is decoded twice. Keys as in `dataset.splits`.
 
     The checks are those of `check_dataset`, all faults at once as InputError; the rest as in `DeviceStore.from_cases`.
-    Channels, bits and mask values are settled over all splits. Each store's notes say what was decided.
+    Channels, bits and mask values are settled over all splits. Each store's notes say what was decided. Volumes become
+    slices where `size` has two sides and patches where it has three, as `volumes` says.
     """
+    checked_classes(classes)
+    if dataset.volumetric:
+        return _load_volumes(
+            dataset, _checked_size(size), device, progress, volumes or VolumeOptions(), conventions, allow_empty_masks
+        )
+    if len(_checked_size(size)) != 2:
+        raise InputError(f"{dataset.root}: holds images, their size must be (height, width), got {size}")
     height, width = _checked_size(size)
     if channels not in (None, 1, 3):
         raise InputError(f"load_stores: channels must be 1, 3 or None, got {channels!r}")
@@ -131,7 +169,7 @@ def load_stores(
     needed = estimate_bytes(
         len(listed), sum(case.mask is not None for _, case in listed), (height, width), channels or 3
     )
-    _check_memory(needed, torch.device(device))
+    check_memory(needed, torch.device(device))
 
     images = np.empty((len(listed), height, width, channels or 3), np.uint8)
     deep: dict[int, np.ndarray] = {}  # 16-bit images wait, as float, until the set's bit depth is known
@@ -139,26 +177,26 @@ def load_stores(
 
     def keep(index: int, pixels: np.ndarray, values: np.ndarray | None) -> None:
         if pixels.dtype == np.uint16:
-            deep[index] = _resize(_to_channels(pixels.astype(np.float32), images.shape[3]), (height, width))
+            deep[index] = resize_image(to_channels(pixels.astype(np.float32), images.shape[3]), (height, width))
         else:
-            images[index] = _resize(_to_channels(pixels, images.shape[3]), (height, width))
+            images[index] = resize_image(to_channels(pixels, images.shape[3]), (height, width))
         if values is not None:
-            raw_masks[index] = _resize_nearest(values, (height, width))
+            raw_masks[index] = nearest(values, (height, width))
 
     looks = look_at_all(dataset, listed, keep, progress)
-    faults, settled, notes = judge(looks, given=conventions, channels=channels, allow_empty_masks=allow_empty_masks)
-    collected = Faults()
-    for fault in faults:
-        collected.add(str(fault))
-    collected.check(str(dataset.root))
+    faults, settled, notes = judge(
+        looks, given=conventions, channels=channels, allow_empty_masks=allow_empty_masks,
+        declared=dataset.labels, classes=classes,
+    )  # fmt: skip
+    _refuse(dataset, faults)
 
     for index, values in deep.items():
         images[index] = np.rint(values * (255.0 / (2**settled.bits - 1))).clip(0, 255)
     tensor = torch.from_numpy(np.ascontiguousarray(images[..., : settled.channels].transpose(0, 3, 1, 2)))
     masks = np.zeros((len(listed), height, width), np.uint8)
     for index, values in raw_masks.items():
-        masks[index] = values == settled.foreground
-    if lost := sum(looks[i].values != (settled.background,) and not masks[i].any() for i in raw_masks):
+        masks[index] = to_classes(values, settled.labels)
+    if lost := sum(looks[i].values != settled.labels[:1] and not masks[i].any() for i in raw_masks):
         notes.append(f"{lost} mask(s) have no foreground left at {height}x{width}")
 
     stores, start = {}, 0
@@ -170,11 +208,73 @@ def load_stores(
             tensor[rows].to(device),
             None if without else torch.from_numpy(masks[rows]).to(device),
             [case.name for case in cases],
-            [seen.size or (height, width) for seen in looks[rows]],
+            [seen.shape or (height, width) for seen in looks[rows]],
             settled,
             notes,
         )
     return stores
+
+
+def _load_volumes(
+    dataset: Dataset,
+    size: tuple[int, ...],
+    device: str | torch.device,
+    progress: Progress | None,
+    options: VolumeOptions,
+    conventions: Conventions | None,
+    allow_empty_masks: bool,
+) -> dict[str, DeviceStore]:
+    listed = [(split, case) for split, cases in dataset.splits.items() for case in cases]
+    sliced = len(size) == 2
+    options, notes = settle_spacing(options, readable_grids(case for _, case in listed), sliced)
+    labels = conventions.labels if conventions else tuple(dataset.labels or ())
+    draft = VolumePlan(options, size, labels)
+    made: dict[int, list[Sample]] = {}
+    budget = Budget(torch.device(device))
+
+    def keep(index: int, volume: Volume, values: np.ndarray | None) -> None:
+        plan = draft if labels or values is None else replace(draft, labels=tuple(int(v) for v in np.unique(values)))
+        made[index] = list(plan.samples(listed[index][1].name, plan.image(volume), values))
+        budget.add(sum(sample[1].nbytes for sample in made[index]))
+
+    looks = look_at_all(dataset, listed, keep, progress)
+    faults, settled, said = judge(
+        looks, given=conventions, allow_empty_masks=allow_empty_masks, declared=dataset.labels
+    )
+    _refuse(dataset, faults)
+    plan = VolumePlan(options, size, settled.labels)
+    samples = sum(map(len, made.values()))
+    kind = "slices" if sliced else "patches"
+    notes = [*notes, *said, f"{len(made)} volume(s) give {samples} {kind} of {'x'.join(map(str, size))}"]
+    stores, start = {}, 0
+    for split, cases in dataset.splits.items():
+        rows = range(start, start + len(cases))
+        start = rows.stop
+        owned = [(row - rows.start, sample) for row in rows for sample in made[row]]
+        without = split == SPLITS[3] or any(case.mask is None for case in cases)
+        images = np.empty((len(owned), settled.channels, *size), np.uint8)
+        masks = None if without else np.empty((len(owned), *size), np.uint8)
+        for i, (_, (_, image, values)) in enumerate(owned):
+            images[i] = image
+            if masks is not None and values is not None:
+                masks[i] = to_classes(values, settled.labels)
+        stores[split] = DeviceStore(
+            torch.from_numpy(images).to(device),
+            None if masks is None else torch.from_numpy(masks).to(device),
+            [sample[0] for _, sample in owned],
+            [looks[rows.start + owner].shape or size for owner, _ in owned],
+            settled, notes, list(cases), [owner for owner, _ in owned], plan,
+        )  # fmt: skip
+        for row in rows:
+            del made[row]
+    return stores
+
+
+def _refuse(dataset: Dataset, faults: Iterable[Fault]) -> None:
+    collected = Faults()
+    for fault in faults:
+        collected.add(str(fault))
+    collected.check(str(dataset.root))
 
 
 def _common_folder(cases: Sequence[Case]) -> Path:
@@ -183,51 +283,13 @@ def _common_folder(cases: Sequence[Case]) -> Path:
     return max(shared, key=lambda path: len(path.parts), default=Path())
 
 
-def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
+def _checked_size(size: tuple[int, ...]) -> tuple[int, ...]:
     try:
-        height, width = map(operator.index, size)
+        sides = tuple(map(operator.index, size))
     except (TypeError, ValueError):
-        raise TypeError(f"DeviceStore: size must be (height, width), got {size!r}") from None
-    if height < 1 or width < 1:
-        raise InputError(f"DeviceStore: size must be >= 1, got {height}x{width}")
-    return height, width
-
-
-def _check_memory(needed: int, device: torch.device) -> None:
-    free = None
-    if device.type == "cuda":
-        free = torch.cuda.mem_get_info(device)[0]
-    elif (table := Path("/proc/meminfo")).exists():
-        free = next(
-            (int(row.split()[1]) * 1024 for row in table.read_text().splitlines() if "MemAvailable" in row), None
-        )
-    wanted = needed if device.type == "cuda" else 2 * needed  # decoded array and tensor live side by side for a moment
-    if free is not None and wanted > free:
-        raise InputError(
-            f"the images need {wanted / 1e9:.1f} GB of memory on {device}, {free / 1e9:.1f} GB are free: lower the size"
-        )
-
-
-def _to_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
-    if pixels.ndim == 2:
-        return np.repeat(pixels[..., None], channels, axis=2) if channels == 3 else pixels[..., None]
-    if channels == 3:
-        return pixels
-    return np.asarray(Image.fromarray(pixels).convert("L"))[..., None]  # ITU-R 601-2 luma
-
-
-def _resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """[h, w, C] uint8 or float32 to [H, W, C]; bilinear, antialiased."""
-    if pixels.shape[:2] == size:
-        return pixels
-    target = (size[1], size[0])
-    if pixels.dtype == np.uint8 and pixels.shape[2] == 3:
-        return np.asarray(Image.fromarray(pixels).resize(target, Image.Resampling.BILINEAR))
-    planes = (Image.fromarray(np.ascontiguousarray(pixels[..., c])) for c in range(pixels.shape[2]))
-    return np.stack([np.asarray(plane.resize(target, Image.Resampling.BILINEAR)) for plane in planes], axis=2)
-
-
-def _resize_nearest(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """[h, w] of any integers to [H, W]: the value at each new pixel's centre."""
-    rows, columns = (((2 * np.arange(new) + 1) * old) // (2 * new) for new, old in zip(size, values.shape))
-    return values[rows[:, None], columns]
+        raise TypeError(f"DeviceStore: size must be (height, width) or (depth, height, width), got {size!r}") from None
+    if len(sides) not in (2, 3):
+        raise InputError(f"DeviceStore: size must have two or three sides, got {size}")
+    if min(sides) < 1:
+        raise InputError(f"DeviceStore: size must be >= 1, got {'x'.join(map(str, sides))}")
+    return sides

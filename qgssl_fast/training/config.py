@@ -7,21 +7,42 @@ from typing import Any
 
 
 @dataclass
+class VolumesConfig:
+    """How volumes (NIfTI, HDF5) become samples: slices where images.size has two sides, patches where it has three."""
+
+    spacing: list[float] | None = None
+    """Millimetres along z, y, x; null: as it is where all volumes agree, else the median of the set."""
+    intensity: str = "percentile"
+    """What becomes black and white: percentile (0.5 and 99.5 of each volume), zscore (4 deviations) or window."""
+    window: list[float] | None = None
+    """Low and high of intensity=window, Hounsfield units for CT."""
+    patches: int = 4
+    """Patches of each volume that is larger than images.size."""
+    foreground: float = 0.5
+    """Share of the patches that is centred on a voxel of a class."""
+
+
+@dataclass
 class ImagesConfig:
     """How images and masks are read."""
 
     size: list[int] = field(default_factory=lambda: [96, 96])
-    """Height and width in pixels that everything is resized to."""
+    """Height and width in pixels that everything is resized to; depth, height and width of volumes' patches."""
     channels: int | None = None
-    """Image channels, 1 or 3; null: 1 where all images are grey, else 3."""
-    labelled: float | None = None
-    """Training images that keep their mask, a fraction (< 1) or a count; the others become unlabelled. null: all."""
+    """Image channels, 1 or 3; null: 1 where all images are grey, else 3. Volumes have as many as they have."""
+    classes: int | None = None
+    """Values in the masks of images, background included; null: 2. Volumes and dataset.json tell it themselves."""
+    labelled: float | str | None = None
+    """Training images that keep their mask: a fraction (< 1), a count, or a file of names; the others become
+    unlabelled. null: all."""
     unlabelled: int | None = None
     """At most this many unlabelled images (a seeded choice); null: all."""
     allow_empty_masks: bool = False
     """Take a mask without foreground as a label; otherwise it is reported as a fault."""
     normalization: str = "dataset"
     """"dataset": mean and standard deviation of the training images; "imagenet": those of ImageNet (RGB only)."""
+    volumes: VolumesConfig = field(default_factory=VolumesConfig)
+    """How volumes become samples."""
 
 
 @dataclass

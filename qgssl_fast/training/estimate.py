@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import torch
@@ -19,7 +20,8 @@ def estimate_seconds(
     """Seconds of all stages, `wanting` methods using unlabelled images: the networks' time and a quarter more."""
     device = inputs.stores["train"].images.device
     labelled, seg = len(inputs.stores["train"]), config.segmenter
-    images = torch.rand(16, inputs.channels, *config.images.size, device=device)
+    count = max(2, min(16, 2**18 // math.prod(config.images.size)))
+    images = torch.rand(count, inputs.channels, *config.images.size, device=device)
     masks = (images[:, 0] > 0.5).to(torch.uint8)
     weak_steps = config.weak.steps_per_epoch or -(-labelled // config.weak.batch)
     seconds = config.weak.epochs * weak_steps * min(config.weak.batch, labelled) * _per_image(weak, images)

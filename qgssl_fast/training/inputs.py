@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
-from ..data import DeviceStore, load_stores, make_phantoms, read_dataset
+from ..data import Dataset, DeviceStore, VolumeOptions, load_stores, make_phantoms, read_dataset, write_splits
 from ..errors import InputError
-from .config import Config
+from .config import Config, VolumesConfig
 from .logging import Log
 from .schedule import stable_seed
 
@@ -26,7 +26,10 @@ class Inputs:
     notes: list[str]
     mean: list[float]
     std: list[float]
-    num_classes: int = 2
+
+    @property
+    def num_classes(self) -> int:
+        return self.stores["train"].num_classes
 
     @property
     def channels(self) -> int:
@@ -38,21 +41,18 @@ def load_inputs(config: Config, folder: Path, device: torch.device, log: Log) ->
     settings = config.images
     root = Path(config.data) if config.data is not None else _phantoms(config, folder, log)
     labelled = settings.labelled
-    if labelled is not None and labelled >= 1 and float(labelled).is_integer():
+    if isinstance(labelled, (int, float)) and labelled >= 1 and float(labelled).is_integer():
         labelled = int(labelled)
     dataset = read_dataset(root, labelled=labelled, seed=config.seed, allow_empty_masks=settings.allow_empty_masks)
+    _take_pool(dataset, settings.unlabelled, config.seed)
+    write_splits(dataset, folder / "splits.json")
     count = sum(len(cases) for cases in dataset.splits.values())
     with log.progress("images", count) as advance:
         stores = load_stores(
-            dataset, _plane(settings.size), settings.channels, device,
+            dataset, tuple(settings.size), settings.channels, device,
             lambda done, total: advance(1), allow_empty_masks=settings.allow_empty_masks,
+            classes=settings.classes, volumes=volume_options(settings.volumes, config.seed),
         )  # fmt: skip
-    pool = stores["unlabeled"]
-    if settings.unlabelled is not None and settings.unlabelled < len(pool):
-        generator = torch.Generator().manual_seed(stable_seed(config.seed, "unlabelled"))
-        chosen = torch.randperm(len(pool), generator=generator)[: settings.unlabelled].sort().values.tolist()
-        dataset.notes.append(f"{len(chosen)} of {len(pool)} unlabelled images are used (seed {config.seed})")
-        stores["unlabeled"] = pool.subset(chosen)
     for split in ("train", "val"):
         if not len(stores[split]):
             raise InputError(f"{root}: the split {split!r} has no image with a mask")
@@ -65,10 +65,21 @@ def load_inputs(config: Config, folder: Path, device: torch.device, log: Log) ->
     return Inputs(root, stores, notes, mean, std)
 
 
-def _plane(size: list[int]) -> tuple[int, int]:
-    if len(size) != 2:
-        raise InputError(f"images.size: wanted height and width (volumes cannot be trained on yet), got {size}")
-    return size[0], size[1]
+def volume_options(settings: VolumesConfig, seed: int) -> VolumeOptions:
+    """The settings as readers take them; InputError with all that is wrong with them."""
+    spacing, window = (None if v is None else tuple(v) for v in (settings.spacing, settings.window))
+    return VolumeOptions(spacing, settings.intensity, window, settings.patches, settings.foreground, seed)  # type: ignore[arg-type]
+
+
+def _take_pool(dataset: Dataset, most: int | None, seed: int) -> None:
+    """Leave at most so many unlabelled cases, a seeded choice, and say so."""
+    pool = dataset.splits["unlabeled"]
+    if most is None or most >= len(pool):
+        return
+    generator = torch.Generator().manual_seed(stable_seed(seed, "unlabelled"))
+    chosen = torch.randperm(len(pool), generator=generator)[:most].sort().values.tolist()
+    dataset.splits["unlabeled"] = tuple(pool[i] for i in chosen)
+    dataset.notes.append(f"{most} of {len(pool)} unlabelled images are used (seed {seed})")
 
 
 def _phantoms(config: Config, folder: Path, log: Log) -> Path:

@@ -35,24 +35,25 @@ def judge_predictor(predictor: QualityPredictor, fixed: dict[str, FixedSet], fol
     split = "test" if "test" in fixed else "val"
     masks = fixed[split]
     everything = masks.judge(predictor, dependence=True)
-    found: dict[str, Any] = {"split": split, "all": _scalars(everything)}
+    found: dict[str, Any] = {"split": split, "all": scalars(everything)}
     for key in ("blacked_out", "shuffled"):
         if everything[key] is not None:
-            found[f"image_{key}"] = _scalars(everything[key])
+            found[f"image_{key}"] = scalars(everything[key])
     for group, name in (("corrupted", "corrupted"), ("weak model", "weak")):
         part = masks.select(group)
         if len(part.labels):
-            found[name] = _scalars(part.judge(predictor))
+            found[name] = scalars(part.judge(predictor))
     folder.mkdir(exist_ok=True)
     true, predicted = np.asarray(everything["true"]), np.asarray(everything["predicted"])
     title = f"Predicted and true Dice of {len(true)} fixed {split} masks"
-    figures.quality_scatter(true, predicted, folder / "20-quality.png", title, masks.groups.tolist())
+    groups = np.repeat(masks.groups, true[0].size).tolist()
+    figures.quality_scatter(true.ravel(), predicted.ravel(), folder / "20-quality.png", title, groups)
     show = np.linspace(0, len(true) - 1, min(24, len(true))).astype(int)
     at = [int(i) for i in show]
     images, truth = masks.store.pairs(masks.image_ids[at])
     figures.corruption_gallery(
         images.cpu().numpy(), truth.cpu().numpy(), masks.masks[at].cpu().numpy(),
-        [masks.labels[i] for i in at], true[at], folder / "30-corruptions.png",
+        [masks.labels[i] for i in at], true[at].reshape(len(at), -1).mean(1), folder / "30-corruptions.png",
     )  # fmt: skip
     return found
 
@@ -71,13 +72,14 @@ def judge_segmenter(
         found[which] = measured["summary"]
         if which == "best":
             dice = torch.as_tensor(measured["dice"])
+            per_image = measured["dice"].reshape(len(true), -1).mean(1)
             quality = evaluate_predictor(predictor, test.images, masks, dice, dependence=False)
-            found["quality_of_predictions"] = _scalars(quality)
-            _write_scores(folder / "test_scores.csv", test.names, measured, quality["predicted"])
+            found["quality_of_predictions"] = scalars(quality)
+            write_scores(folder / "test_scores.csv", test.names, measured, quality["predicted"])
             pictures.mkdir(exist_ok=True)
             title = f"{label}: best and worst test images"
             arrays = (test.images.cpu().numpy(), true.cpu().numpy(), masks.cpu().numpy())
-            figures.overlays(*arrays, test.names, measured["dice"], pictures / f"40-overlays-{label}.png", title)
+            figures.overlays(*arrays, test.names, per_image, pictures / f"40-overlays-{label}.png", title)
     return found
 
 
@@ -106,13 +108,16 @@ def read_scores(path: Path) -> np.ndarray:
         return np.array([float(row["dice"]) for row in csv.DictReader(file)])
 
 
-def _write_scores(path: Path, names: list[str], measured: dict[str, Any], predicted: Any) -> None:
+def write_scores(path: Path, names: list[str], measured: dict[str, Any], predicted: Any) -> None:
     with replacing(path) as beside, beside.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["name", "dice", "iou", "hd95", "predicted_quality"])
-        columns = (measured["dice"], measured["iou"], measured["hd95"], predicted)
+        dice = np.asarray(measured["dice"])
+        classes = list(dice.T) if dice.ndim == 2 else []
+        each = [f"dice_{k + 1}" for k in range(len(classes))]
+        writer.writerow(["name", "dice", "iou", "hd95", "predicted_quality", *each])
+        columns = (dice, measured["iou"], measured["hd95"], predicted, *classes)
         writer.writerows([name, *(f"{float(np.mean(c[i])):.6f}" for c in columns)] for i, name in enumerate(names))
 
 
-def _scalars(found: dict[str, Any]) -> dict[str, float]:
+def scalars(found: dict[str, Any]) -> dict[str, float]:
     return {key: float(found[key]) if key != "n" else int(found[key]) for key in SCALARS if key in found}

@@ -33,6 +33,7 @@ from .pairs import check_pool, make_pair
 from .schedule import stable_seed
 from .settings import check
 from .stages import FixedSet, QualityStage, SegmenterStage, WeakStage
+from .volumes import judge_volumes
 
 
 def run(config: Config, console: Console | None = None, command: str = "") -> Path:
@@ -106,7 +107,8 @@ class Run:
         for note in self.inputs.notes:
             say(f"[dim]note: {note}[/dim]")
         counts = ", ".join(f"{len(stores[split])} {split}" for split in ("train", "val", "test", "unlabeled"))
-        say(f"{self.inputs.root}: {counts}; {'x'.join(map(str, c.images.size))} px, {self.inputs.channels} channel(s)")
+        what = f"{self.inputs.channels} channel(s), {self.inputs.num_classes} classes"
+        say(f"{self.inputs.root}: {counts}; {'x'.join(map(str, c.images.size))} px, {what}")
         weak = self._network(c.weak.network, c.weak.options, "weak")
         segmenter = self._network(c.segmenter.network, c.segmenter.options, "segmenter")
         untrained, wanting = self._new_predictor(), []
@@ -206,7 +208,8 @@ class Run:
                 "seconds": fitted.seconds,
             }
             if len(self.inputs.stores["test"]):
-                found |= results.judge_segmenter(label, folder, self.inputs, self.predictor, self.folder / "figures")
+                judge = results.judge_segmenter if self.inputs.stores["test"].plan is None else judge_volumes
+                found |= judge(label, folder, self.inputs, self.predictor, self.folder / "figures")
             return found
 
         self._once(f"segmenter/{label}", work)

@@ -60,16 +60,24 @@ def _default(f: Any) -> Any:
 
 
 def list_presets() -> list[str]:
-    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+    return sorted(path.stem for path in PRESETS.glob("*.yaml") if "." not in path.stem)
 
 
-def load_preset(name: str) -> dict[str, Any]:
-    """The settings of a preset as {"section.key": value}; InputError names the presets when there is no such one."""
+def load_preset(name: str, volumes: bool = False) -> dict[str, Any]:
+    """The settings of a preset as {"section.key": value}; InputError names the presets when there is no such one.
+
+    volumes: with what NAME.volumes.yaml says of volumes, where there is such a file.
+    """
     if name not in list_presets():
         raise InputError(
             f"preset: wanted one of {', '.join(list_presets())}, got {name!r}{nearest(name, list_presets())}"
         )
-    return flatten(yaml.safe_load((PRESETS / f"{name}.yaml").read_text(encoding="utf-8")) or {})
+    files = [PRESETS / f"{name}.yaml", PRESETS / f"{name}.volumes.yaml"][: 1 + volumes]
+    settings: dict[str, Any] = {}
+    for file in files:
+        if file.exists():
+            settings |= flatten(yaml.safe_load(file.read_text(encoding="utf-8")) or {})
+    return settings
 
 
 def drop_foreign_options(values: dict[str, Any], preset: dict[str, Any]) -> list[str]:
@@ -102,7 +110,9 @@ def check(config: Config) -> None:
         images.size,
     )
     want(images.channels in (None, 1, 3), "images.channels", "1, 3 or null", images.channels)
-    want(images.labelled is None or images.labelled > 0, "images.labelled", "more than 0", images.labelled)
+    want(images.classes is None or 2 <= images.classes <= 255, "images.classes", "2 to 255, or null", images.classes)
+    if not isinstance(images.labelled, str):
+        want(images.labelled is None or images.labelled > 0, "images.labelled", "more than 0", images.labelled)
     want(images.unlabelled is None or images.unlabelled >= 0, "images.unlabelled", "0 or more", images.unlabelled)
     want(
         images.normalization in ("dataset", "imagenet"),

@@ -87,7 +87,7 @@ def test_labelled_out_of_range(tree, labelled):
         read_dataset(tree.whole(train=8).root, labelled=labelled)
 
 
-@pytest.mark.parametrize("labelled", [True, "half"])
+@pytest.mark.parametrize("labelled", [True, {"half"}])
 def test_labelled_of_a_wrong_type(tree, labelled):
     with pytest.raises(TypeError, match="labelled"):
         read_dataset(tree.root, labelled=labelled)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from qgssl_fast.data import Conventions, DeviceStore, check_dataset, decode, load_stores, read_dataset, store
+from qgssl_fast.data import Conventions, DeviceStore, check_dataset, decode, load_stores, read_dataset, resize
 from qgssl_fast.errors import InputError
 
 DATA = Path(os.environ.get("QGSSL_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -63,7 +63,7 @@ def test_images_are_antialiased_and_masks_are_not_blended(tree):
 @pytest.mark.parametrize(("old", "new"), [((7, 5), (7, 5)), ((8, 8), (4, 2)), ((5, 9), (13, 3)), ((1, 1), (3, 3))])
 def test_nearest_takes_the_value_at_the_new_pixels_centre(old, new):
     values = np.random.default_rng(1).integers(0, 9, old)
-    got = store._resize_nearest(values, new)
+    got = resize.nearest(values, new)
     for i in range(new[0]):
         for j in range(new[1]):
             assert got[i, j] == values[int((i + 0.5) * old[0] / new[0]), int((j + 0.5) * old[1] / new[1])]
@@ -123,7 +123,7 @@ def test_16_bit_images_are_scaled_by_the_bits_of_the_set(tree, top, bits):
 
 def test_conventions_of_another_store_are_followed(tree):
     dataset = read_dataset(tree.whole().root)
-    settled = Conventions(channels=3, bits=8, background=0, foreground=1)
+    settled = Conventions(channels=3, bits=8, labels=(0, 1))
     with pytest.raises(InputError, match="mask values 0 and 255, the other masks have 0 and 1"):
         DeviceStore.from_cases(dataset.splits["test"], conventions=settled)
 

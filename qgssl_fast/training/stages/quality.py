@@ -46,7 +46,7 @@ class FixedSet:
         index = torch.arange(len(store), device=store.images.device).repeat_interleave(count)
         ids = torch.arange(len(index), device=index.device)
         _, truth = store.pairs(index)
-        out = Corruptor(recipe.replace(softness=None), bank, seed)(truth, ids, image_ids=index)
+        out = Corruptor(recipe.replace(softness=None), bank, seed, store.num_classes)(truth, ids, image_ids=index)
         names = [[recipe.rows[r].name for r in rows if r >= 0] for rows in out.rows.tolist()]
         weak = [any(recipe.rows[r].op == "weak" for r in rows if r >= 0) for rows in out.rows.tolist()]
         labels = [" + ".join(parts) or "identity" for parts in names]
@@ -103,7 +103,7 @@ class QualityStage(Stage):
         self.warmup = config.warmup
         self.steps_per_epoch = config.steps_per_epoch or -(-len(train) * config.corruptions_per_image // config.batch)
         self.order = Order(len(train), stable_seed(seed, self.name, "order"))
-        self.corruptor = Corruptor(recipe, bank, self.seed)
+        self.corruptor = Corruptor(recipe, bank, self.seed, train.num_classes)
         self.augmentation = augmentation(config.augmentation)
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:

@@ -67,4 +67,5 @@ class WeakStage(Stage):
 
     def _bank(self, split: str) -> MaskBank:
         path = self._path(split)
-        return MaskBank.load(path) if path.exists() else MaskBank(self.stores[split].truth)
+        store = self.stores[split]
+        return MaskBank.load(path) if path.exists() else MaskBank(store.truth, store.num_classes)
