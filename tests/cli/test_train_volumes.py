@@ -30,7 +30,7 @@ def volumes(tmp_path):
     rows = [{"image": f"imagesTr/v{i}.nii.gz", "label": f"labelsTr/v{i}.nii.gz"} for i in range(10)]
     (root / "dataset.json").write_text(json.dumps({"labels": LABELS, "training": rows}))
     names = [f"v{i}" for i in range(10)]
-    splits = {"labeled": names[:3], "unlabeled": names[3:6], "train": names[:6], "val": names[6:8], "test": names[8:]}
+    splits = {"labeled": names[:2], "unlabeled": names[2:6], "train": names[:6], "val": names[6:8], "test": names[8:]}
     (root / "splits.json").write_text(json.dumps(splits))
     return root
 
@@ -66,7 +66,7 @@ def test_volumes(volumes, tiny_config, tmp_path, metrics, size):
             total = (got == value).sum() + (true == value).sum()
             assert float(row[column]) == pytest.approx(2 * ((got == value) & (true == value)).sum() / total, abs=1e-5)
     splits = json.loads((out / "splits.json").read_text())
-    assert [row["name"] for row in splits["unlabeled"]] == ["v3", "v4", "v5"]
+    assert [row["name"] for row in splits["unlabeled"]] == ["v2", "v3", "v4", "v5"]
     assert "mask" not in splits["unlabeled"][0]
     assert "overlays-PL-QW" in "".join(path.name for path in (out / "figures").iterdir())
 
