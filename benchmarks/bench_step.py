@@ -19,6 +19,7 @@ from qgssl_fast.quality.predictor import QualityPredictor
 from qgssl_fast.recipes import load_recipe
 from qgssl_fast.training.config import Config
 from qgssl_fast.training.settings import load_preset
+from qgssl_fast.training.stage import Part
 from qgssl_fast.training.stages.quality import FixedSet, QualityStage
 
 
@@ -53,7 +54,7 @@ def test_share_of_corruption(benchmark, preset, tmp_path):
 
     def step() -> None:
         stage.optimizer.zero_grad()
-        loss, _ = stage.loss(next(steps))
+        loss, _ = stage.loss(stage.draw(next(steps), Part()))
         loss.backward()
         stage.optimizer.step()
 

@@ -10,6 +10,10 @@ class InputError(ValueError):
     """What the user gave cannot be used. The message names the thing, what was wanted and what came."""
 
 
+class ToldElsewhere(InputError):
+    """A fault that another process of the same run tells; this one only stops."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """ " (did you mean X?)", or nothing where no known name is near."""
     close = difflib.get_close_matches(name, list(known), n=1)

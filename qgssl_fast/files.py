@@ -12,6 +12,8 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
+LEFTOVER = re.compile(r"\..+\.\d+(\.\w+)?")
+
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
@@ -27,8 +29,25 @@ def replacing(path: str | Path) -> Iterator[Path]:
         with beside.open("rb") as file:
             os.fsync(file.fileno())
         beside.replace(path)
+        _sync_folder(path.parent)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what :func:`replacing` left below `folder` when its process was killed; no other may be writing there."""
+    for path in folder.rglob(".*"):
+        if LEFTOVER.fullmatch(path.name) and path.is_file():
+            path.unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Names are kept in the folder: without this a rename may be lost when the power goes."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_text(path: str | Path, text: str) -> Path:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from jsonargparse import ArgumentParser, set_parsing_settings
 
 from .. import __version__
-from ..errors import InputError, nearest
+from ..errors import InputError, ToldElsewhere, nearest
 
 COMMANDS = {
     "train": "train on a data set, or on built-in phantoms when none is given",
@@ -47,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except ArgumentError as error:
             return _fail(_explain(str(error), parser))
         return module.run(settings, words)
+    except ToldElsewhere:
+        return 2
     except InputError as error:
         return _fail(str(error))
     except OSError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from argparse import ArgumentParser as Plain
+from dataclasses import fields
 from pathlib import Path
 
 import torch
@@ -13,14 +14,16 @@ from rich.console import Console
 from ..data import looks_volumetric
 from ..errors import InputError
 from ..training.config import Config
+from ..training.folder import saved_settings
 from ..training.settings import drop_foreign_options, from_dict, list_presets, load_preset
 
 
 def configure(parser: ArgumentParser, words: list[str]) -> None:
     """Add the options; the preset that `words` ask for (or that the device suggests) gives the defaults."""
     first = Plain(add_help=False, allow_abbrev=False)
-    for name in ("--preset", "--data", "--device", "--images.size"):
+    for name in ("--preset", "--data", "--device", "--images.size", "--out", "--config"):
         first.add_argument(name, dest=name.strip("-").replace(".", "_"))
+    _fill_flags(words)
     seen, _ = first.parse_known_args([word for word in words if word not in ("-h", "--help")])
     preset = seen.preset or _suggest(seen.data, seen.device or "auto")
     volumes = seen.data is not None and (seen.images_size or ",,").count(",") == 2 and looks_volumetric(Path(seen.data))
@@ -47,6 +50,8 @@ def configure(parser: ArgumentParser, words: list[str]) -> None:
     )
     parser.add_class_arguments(Config, as_group=True)
     parser.set_defaults(load_preset(preset, volumes))
+    if seen.out and not seen.preset and not seen.config and (saved := saved_settings(Path(seen.out))):
+        parser.set_defaults(saved)  # a run that goes on needs its folder's name alone
 
 
 def run(settings: Namespace, words: list[str]) -> int:
@@ -61,9 +66,11 @@ def run(settings: Namespace, words: list[str]) -> int:
         raise InputError(f"--guide {guide} needs --method")
     if method is not None:
         values["methods"] = [method if guide is None else f"{method}+{guide}"]
+    chosen = any(word.split("=")[0] == "--preset" for word in words)
+    goes_on = not chosen and values["out"] is not None and saved_settings(Path(values["out"])) is not None
     volumes = len(values["images"]["size"]) == 3
-    notes = drop_foreign_options(values, load_preset(preset, volumes))
-    if not any(word.split("=")[0] == "--preset" for word in words):
+    notes = [] if goes_on else drop_foreign_options(values, load_preset(preset, volumes))
+    if not goes_on and not chosen:
         why = _reason(values["data"], values["device"])
         notes.insert(0, f"preset {preset}, chosen since {why} (--preset {'|'.join(list_presets())})")
     console = Console()
@@ -72,6 +79,14 @@ def run(settings: Namespace, words: list[str]) -> int:
     command = shlex.join(["qgssl-fast", "train", *words])
     train(from_dict(values), console, command)
     return 0
+
+
+def _fill_flags(words: list[str]) -> None:
+    """Let switches stand alone: --profile is --profile=true."""
+    switches = {f"--{field.name}" for field in fields(Config) if field.default is False}
+    for k, word in enumerate(words):
+        if word in switches and (k + 1 == len(words) or words[k + 1].startswith("--")):
+            words[k] = f"{word}=true"
 
 
 def _suggest(data: str | None, device: str) -> str:

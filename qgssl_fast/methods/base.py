@@ -33,8 +33,8 @@ class Unlabelled:
     """Another strong view, where the method has `strong_views` = 2."""
     labelled: tuple[Tensor, Tensor] | None = None
     """Images float [L, C, *S] and masks uint8 [L, *S] of the labelled batch, where the method `needs_labelled`."""
-    progress: float = 1.0
-    """How much of the training is done, 0 to 1."""
+    progress: float | Tensor = 1.0
+    """How much of the training is done, 0 to 1; a loop that never waits for the host gives a 0-dim tensor."""
 
 
 @dataclass
@@ -128,7 +128,7 @@ class Method(ABC):
 
 
 @torch.no_grad()
-def teach(name: str, teacher: nn.Module | None, images: Tensor, progress: float = 1.0) -> Taught:
+def teach(name: str, teacher: nn.Module | None, images: Tensor, progress: float | Tensor = 1.0) -> Taught:
     """What the teacher says: eval mode, no gradient."""
     if teacher is None:
         raise InputError(f"{name} needs a teacher (an exponential moving average of the student), got none")

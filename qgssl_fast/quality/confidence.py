@@ -88,9 +88,9 @@ class UncertaintyGuide(Guide):
         return images + (torch.randn_like(images) * self.noise).clamp(-2 * self.noise, 2 * self.noise)
 
 
-def ramped_threshold(progress: float) -> float:
+def ramped_threshold(progress: float | Tensor) -> Tensor:
     """3/4 to 1 along Laine and Aila's sigmoid ramp: the part of the largest entropy up to which pixels count."""
-    return 0.75 + 0.25 * math.exp(-5 * (1 - min(1.0, max(0.0, progress))) ** 2)
+    return 0.75 + 0.25 * torch.exp(-5 * (1 - torch.as_tensor(progress).clamp(0, 1)) ** 2)
 
 
 @contextmanager

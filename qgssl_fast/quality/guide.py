@@ -23,7 +23,7 @@ class Taught:
     """[B, 1 or classes, *S]."""
     model: nn.Module | None = None
     """The teacher, for guides that ask it again; None where a student taught."""
-    progress: float = 1.0
+    progress: float | Tensor = 1.0
     """How much of the training is done, 0 to 1."""
 
     @cached_property

@@ -188,6 +188,22 @@ class Config:
     """auto, cpu or cuda."""
     precision: str = "no"
     """no (float32), bf16 or fp16: autocast of the networks."""
+    accumulate: int = 1
+    """Parts that each rank's share of a batch is computed in, one after the other: less memory, the same step."""
+    channels_last: bool = False
+    """Networks in channels-last memory format (faster convolutions on recent GPUs)."""
+    compile: bool = False
+    """torch.compile of the trained networks."""
+    cuda_graphs: bool = False
+    """The whole step as one CUDA graph (one GPU, accumulate 1, not with fp16 or profile)."""
+    look_every: int = 200
+    """Steps within an epoch between looks at the losses: whether they are finite, and whether it is time to save."""
+    checkpoint_seconds: float = 10.0
+    """A checkpoint is written at the first look, or end of an epoch, after so many seconds."""
+    trackers: list[str] = field(default_factory=lambda: ["tensorboard"])
+    """Where curves go beside log.jsonl: names of accelerate's trackers (tensorboard, wandb, mlflow, aim, ...)."""
+    profile: bool = False
+    """Write a trace of a few steps of each stage, and a table of where their time goes, to RUN/profile."""
     threads: int | None = None
     """CPU threads; null: as torch finds them."""
     images: ImagesConfig = field(default_factory=ImagesConfig)

@@ -13,11 +13,11 @@ from typing import IO, Any
 import yaml
 
 from ..errors import InputError
-from ..files import write_text
+from ..files import remove_leftovers, write_text
 from .config import Config
-from .settings import flatten, to_dict, to_yaml
+from .settings import flatten, known_keys, to_dict, to_yaml
 
-FREE = ("out", "threads")
+FREE = ("out", "threads", "look_every", "checkpoint_seconds", "trackers", "profile")
 """Settings that may differ when a run is resumed."""
 STAGES = ("weak", "quality", "segmenter")
 """Folders that training makes."""
@@ -67,11 +67,21 @@ def open_run(folder: Path, config: Config) -> IO[str]:
     if _taken(lock):
         lock.close()
         raise InputError(f"out: another process is training in {folder}")
+    remove_leftovers(folder)
     if saved.exists():
         _same_settings(saved, config)
     else:
         write_text(saved, to_yaml(config))
     return lock
+
+
+def saved_settings(folder: Path) -> dict[str, Any] | None:
+    """The settings of the run in `folder` as {"section.key": value}; None where there is none that can be used."""
+    try:
+        found = flatten(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError, AttributeError):
+        return None
+    return found if set(found) == set(known_keys()) else None
 
 
 def _taken(lock: IO[str]) -> bool:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ..methods import hard_labels
 from ..ops.overlap import dice
+from .ranks import gather, own
 
 
 @torch.no_grad()
@@ -20,5 +21,7 @@ def predict(model: nn.Module, images: Tensor, batch: int = 64) -> Tensor:
 
 
 def mean_dice(model: nn.Module, images: Tensor, masks: Tensor, num_classes: int) -> float:
-    """Mean Dice over images (and foreground classes) of the model's hard masks."""
-    return dice(predict(model, images), masks, num_classes).mean().item()  # sync
+    """Mean Dice over images (and foreground classes) of the model's hard masks; each rank predicts some of them."""
+    mine = own(len(images))
+    found = dice(predict(model, images[mine]), masks[mine], num_classes)
+    return gather(found, len(images)).mean().item()  # sync

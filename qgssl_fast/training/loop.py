@@ -4,148 +4,97 @@ from __future__ import annotations
 
 import math
 import time
-from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-import torch
-from accelerate import Accelerator
-from torch import Tensor, nn
-
-from ..errors import InputError
-from . import checkpoint
+from . import checkpoint, faults
+from .engine import Engine
+from .interrupt import Interrupt
 from .logging import Log, Meter
-from .schedule import cosine, stable_seed
-
-
-class Stage(ABC):
-    """What is trained and how; the loop knows nothing else of it."""
-
-    name: str
-    """Its folder in the run and its name in the log."""
-    model: nn.Module
-    optimizer: torch.optim.Optimizer
-    lr: float
-    min_lr: float = 0.0
-    warmup: int = 0
-    constant_lr: bool = False
-    clip: float | None = None
-    epochs: int
-    steps_per_epoch: int
-    seed: int
-    patience: int = 0
-    patience_from: int = 0
-    """Epoch from which `patience` counts."""
-    validate_every: int = 1
-    score: ClassVar[str]
-    """Key of :meth:`validate` by which the best epoch is chosen (validation data only)."""
-    higher_is_better: ClassVar[bool]
-
-    @abstractmethod
-    def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss of step `step` (a function of the step alone: a resumed run repeats it) and 0-dim tensors to log."""
-
-    def after_step(self, step: int) -> None:
-        """After the optimiser's step."""
-
-    def after_epoch(self, epoch: int) -> None:
-        """After epoch `epoch` (from 1)."""
-
-    @abstractmethod
-    def validate(self) -> dict[str, float]:
-        """Figures on the validation data."""
-
-    @abstractmethod
-    def save(self, path: Path) -> None:
-        """Write the weights that :meth:`validate` judged."""
-
-    def modules(self) -> dict[str, nn.Module]:
-        """What a checkpoint holds."""
-        return {"model": self.model}
-
-    def clip_groups(self) -> list[list[nn.Parameter]]:
-        """Parameters whose gradients are clipped by one norm."""
-        return [list(self.model.parameters())]
-
-    def learning_rate(self, step: int) -> float:
-        if self.constant_lr:
-            return self.lr
-        return cosine(step, self.epochs * self.steps_per_epoch, self.lr, self.min_lr, self.warmup)
-
-
-def adamw(model: nn.Module, lr: float, weight_decay: float = 0.0) -> torch.optim.AdamW:
-    """AdamW in one fused pass over the parameters: a quarter of the time on a CPU too."""
-    return torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay, fused=True)
+from .stage import Stage
 
 
 @dataclass
-class Fitted:
-    """How a stage went."""
+class State:
+    """All that a checkpoint holds beside tensors."""
 
     best: float
-    best_epoch: int
-    epochs: int
-    seconds: float
+    best_epoch: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    meter: dict[str, tuple[float, int]] = field(default_factory=dict)
+    scaler: dict[str, Any] = field(default_factory=dict)
+
+    def finished(self, stage: Stage) -> bool:
+        """After the last step, or after `patience` epochs without a better score."""
+        epoch, rest = divmod(self.step, stage.steps_per_epoch)
+        waited = epoch - max(self.best_epoch, stage.patience_from)
+        return epoch >= stage.epochs or (rest == 0 and 0 < stage.patience <= waited)
 
 
-def fit(stage: Stage, accelerator: Accelerator, folder: Path, log: Log) -> Fitted:
-    """Train `stage`, writing `best`, `last` and a checkpoint into `folder`; a checkpoint found there is resumed.
+def fit(stage: Stage, engine: Engine, folder: Path, log: Log) -> State:
+    """Train `stage`, writing `best`, `last` and checkpoints into `folder`; a checkpoint found there is resumed.
 
-    Raises InputError when the loss is not finite; the last good checkpoint stays.
+    After the first Ctrl-C the step is finished and saved, then KeyboardInterrupt is raised. Raises InputError where a
+    loss or gradient is not finite (the last good checkpoint stays) and where the memory does not do.
     """
-    stage.model, stage.optimizer = accelerator.prepare(stage.model, stage.optimizer)
-    saved = folder / "checkpoint.safetensors"
-    worst = -math.inf if stage.higher_is_better else math.inf
-    state: dict[str, Any] = {"epoch": 0, "best": worst, "best_epoch": 0, "seconds": 0.0}
-    if saved.exists():
-        state |= checkpoint.load(saved, stage.modules(), stage.optimizer)
-        log.say(f"{stage.name}: goes on after epoch {state['epoch']} of {stage.epochs}")
-    log.keep(stage.name, state["epoch"] * stage.steps_per_epoch)
-    meter, began = Meter(), time.perf_counter() - state["seconds"]
-    total = stage.epochs * stage.steps_per_epoch
-    with log.progress(stage.name, total, state["epoch"] * stage.steps_per_epoch) as advance:
-        for epoch in range(state["epoch"], stage.epochs):
-            stage.model.train()
-            for step in range(epoch * stage.steps_per_epoch, (epoch + 1) * stage.steps_per_epoch):
-                # Dropout is a function of the step, so that resuming repeats it; it is the same for all methods.
-                torch.manual_seed(stable_seed(stage.seed, "step", step))
-                for group in stage.optimizer.param_groups:
-                    group["lr"] = stage.learning_rate(step)
-                with accelerator.autocast():
-                    loss, values = stage.loss(step)
-                stage.optimizer.zero_grad()
-                accelerator.backward(loss)
-                if stage.clip:
-                    for parameters in stage.clip_groups():
-                        accelerator.clip_grad_norm_(parameters, stage.clip)
-                stage.optimizer.step()
-                stage.after_step(step)
-                meter.add({"loss": loss, **values})
-                advance()
-            stage.after_epoch(epoch + 1)
-            means = meter.read()
-            bad = ", ".join(key for key, value in means.items() if not math.isfinite(value))
-            if bad:
-                way = "lower the learning rate or use precision=no"
-                raise InputError(f"{stage.name}: not finite in epoch {epoch + 1}: {bad}; {way}")
-            done = (epoch + 1) * stage.steps_per_epoch
-            row: dict[str, Any] = {"stage": stage.name, "step": done, "epoch": epoch + 1}
-            row |= {"lr": stage.learning_rate(done - 1), **means}
-            if (epoch + 1) % stage.validate_every == 0 or epoch + 1 == stage.epochs:
-                stage.model.eval()
-                with torch.no_grad():
-                    row |= (figures := stage.validate())
-                value = figures[stage.score]
-                if value > state["best"] if stage.higher_is_better else value < state["best"]:
-                    state |= {"best": value, "best_epoch": epoch + 1}
-                    stage.save(folder / "best.safetensors")
-                advance(0, f"{stage.score} {value:.3f}, best {state['best']:.3f}")
-            log.write(row)
-            state |= {"epoch": epoch + 1, "seconds": time.perf_counter() - began}
-            checkpoint.save(saved, stage.modules(), stage.optimizer, state)
-            waited = epoch + 1 - max(state["best_epoch"], stage.patience_from)
-            if stage.patience and waited >= stage.patience:
-                break
-    stage.save(folder / "last.safetensors")
-    return Fitted(state["best"], state["best_epoch"], state["epoch"], state["seconds"])
+    engine.prepare(stage)
+    state = State(-math.inf if stage.higher_is_better else math.inf)
+    found, said = checkpoint.load_newest(folder, stage.modules(), stage.optimizer)
+    for text in said:
+        log.say(text)
+    if found is not None:
+        state = State(**found)
+        engine.load_scaler(state.scaler)
+        log.say(f"{stage.name}: goes on after step {state.step} of {stage.epochs * stage.steps_per_epoch}")
+    meter, began, saved = Meter(state.meter), time.perf_counter() - state.seconds, time.perf_counter()
+
+    def save() -> None:
+        state.seconds, state.meter, state.scaler = time.perf_counter() - began, meter.state(), engine.scaler_state()
+        if engine.main:
+            checkpoint.save(folder, stage.modules(), stage.optimizer, asdict(state))
+
+    with (
+        log.stage(stage.name, state.step),
+        log.progress(stage.name, stage.epochs * stage.steps_per_epoch, state.step) as advance,
+        Interrupt() as interrupt,
+        faults.told(stage),
+    ):
+        while not state.finished(stage):
+            meter.add(state.step, engine.take_step(state.step))
+            state.step += 1
+            advance()
+            epoch, rest = divmod(state.step, stage.steps_per_epoch)
+            alone = interrupt.asked and engine.ranks == 1  # several ranks stop where they look, all at the same step
+            if rest and rest % engine.look_every and not alone:
+                continue
+            meter.look()
+            if rest == 0:
+                stage.after_epoch(epoch)
+                row: dict[str, Any] = {"stage": stage.name, "step": state.step, "epoch": epoch}
+                row |= {"lr": stage.learning_rate(state.step - 1), **meter.means()}
+                if epoch % stage.validate_every == 0 or epoch == stage.epochs:
+                    row |= engine.validate(stage)
+                    value = row[stage.score]
+                    if value > state.best if stage.higher_is_better else value < state.best:
+                        state.best, state.best_epoch = value, epoch
+                        if engine.main:
+                            stage.save(folder / "best.safetensors")
+                    advance(0, f"{stage.score} {value:.3f}, best {state.best:.3f}")
+                log.write(row)
+            stop = engine.any_rank(interrupt.asked)
+            if stop or time.perf_counter() - saved >= engine.checkpoint_seconds:
+                save()
+                saved = time.perf_counter()
+            if stop:
+                log.say(f"{stage.name}: stopped and saved after step {state.step}")
+                raise KeyboardInterrupt
+        if interrupt.asked:
+            save()
+            raise KeyboardInterrupt
+    state.seconds = time.perf_counter() - began
+    if engine.main:
+        stage.save(folder / "last.safetensors")
+    engine.release()
+    return state

@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-import os
-import platform
+import contextlib
+import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from rich.console import Console
 from rich.table import Table
 
-from .. import __version__, backend
 from ..corruption import MaskBank
-from ..errors import InputError
 from ..methods import resolve_name
 from ..networks import Ensemble, Segmenter
 from ..quality.predictor import QualityPredictor
 from ..recipes import load_recipe
 from ..reporting.report import write_report
-from . import results
+from . import checkpoint, results
 from .config import Config
+from .engine import Engine
 from .estimate import estimate_seconds
 from .folder import choose, open_run, read_json, removed_if_refused, write_json
 from .inputs import load_inputs
-from .logging import Log
-from .loop import Fitted, Stage, fit
+from .logging import Log, check_trackers
+from .loop import State, fit
 from .pairs import check_pool, make_pair
+from .record import environment, write_record
 from .schedule import stable_seed
 from .settings import check
+from .stage import Stage
 from .stages import FixedSet, QualityStage, SegmenterStage, WeakStage
 from .volumes import judge_volumes
 
@@ -39,27 +39,33 @@ from .volumes import judge_volumes
 def run(config: Config, console: Console | None = None, command: str = "") -> Path:
     """Train everything that `config` asks for and write the report; returns the run folder.
 
-    Stages that are done are skipped, a stage that was cut goes on after its last epoch. Raises InputError for settings,
-    data and folders that cannot be used, before anything is trained.
+    Stages that are done are skipped, a stage that was cut goes on where it was. Raises InputError for settings,
+    data and folders that cannot be used, before anything is trained. Under torchrun every rank calls this.
     """
     began = time.perf_counter()
     check(config)
+    check_trackers(config.trackers)
     methods = {label: resolve_name(label) for label in config.methods}
     load_recipe(config.quality.recipe)
-    if config.device.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"device: wanted {config.device}, but torch {torch.__version__} sees no CUDA device")
     if config.threads:
         torch.set_num_threads(config.threads)
-    folder = choose(config)
-    with removed_if_refused(folder), open_run(folder, config):
-        log = Log(folder, console)
+    engine = Engine(config)
+    folder = engine.first(lambda: choose(config))
+    with contextlib.ExitStack() as held:
+        held.callback(engine.close)
+        if engine.main:
+            held.enter_context(removed_if_refused(folder))
+
+        def take() -> None:
+            held.enter_context(open_run(folder, config))
+
+        engine.first(take)
+        log = Log(folder, console, config.trackers, engine.main)
         try:
-            Run(config, folder, log, methods, command, began).everything()
+            Run(config, folder, log, methods, engine, command, began).everything()
         except KeyboardInterrupt:
-            log.say(f"\nstopped; go on with the same command and --out {folder}")
+            log.say(f"\nstopped; go on with: qgssl-fast train --out {shlex.quote(str(folder))}")
             raise
-        finally:
-            log.close()
     return folder
 
 
@@ -67,19 +73,29 @@ class Run:
     """The stages of one run, in order."""
 
     def __init__(
-        self, config: Config, folder: Path, log: Log, methods: dict[str, tuple[str, str]], command: str, began: float
+        self,
+        config: Config,
+        folder: Path,
+        log: Log,
+        methods: dict[str, tuple[str, str]],
+        engine: Engine,
+        command: str,
+        began: float,
     ) -> None:
         self.config, self.folder, self.log, self.methods = config, folder, log, methods
-        self.command, self.began = command, began
-        precision = config.precision if config.precision != "bf16" or torch.cuda.is_available() else "no"
-        if precision != config.precision:
-            log.say(f"precision: {config.precision} is used on GPUs only; this run is in float32")
-        cpu = config.device == "cpu" or not torch.cuda.is_available()
-        self.accelerator = Accelerator(cpu=cpu, mixed_precision=precision)
+        self.engine, self.command, self.began = engine, command, began
+        for note in engine.notes:
+            log.say(note)
+        if config.profile:
+            engine.profile_folder = folder / "profile"
 
     def everything(self) -> None:
-        self.inputs = load_inputs(self.config, self.folder, self.accelerator.device, self.log)
+        c, engine = self.config, self.engine
+        self.inputs = engine.in_turn(lambda: load_inputs(c, self.folder, engine.device, self.log))
         self._introduce()
+        record = (self.folder / "run.json", self.inputs.stores, engine.device, engine.ranks, c.seed, self.command)
+        for change in engine.first(lambda: write_record(*record)):
+            self.log.say(f"[dim]note: {change}[/dim]")
         self.banks = self._weak()
         self.predictor = self._quality()
         for label in self.methods:
@@ -91,7 +107,7 @@ class Run:
         i = self.inputs
         size = tuple(self.config.images.size)
         return Segmenter(name, len(size), i.channels, i.num_classes, size, i.mean, i.std, options).to(
-            self.accelerator.device
+            self.engine.device
         )
 
     def _new_predictor(self) -> QualityPredictor:
@@ -100,7 +116,7 @@ class Run:
         model = QualityPredictor(
             c.backbone, len(self.config.images.size), i.channels, i.num_classes, i.mean, i.std, c.options
         )
-        return model.to(self.accelerator.device)
+        return model.to(self.engine.device)
 
     def _introduce(self) -> None:
         c, say, stores = self.config, self.log.say, self.inputs.stores
@@ -117,20 +133,27 @@ class Run:
             if method.wants_unlabelled(guide):
                 wanting.append(label)
         check_pool(wanting, len(stores["unlabeled"]), c.segmenter.unlabelled_batch, self.inputs.root)
+        labelled = len(stores["train"])
+        batches = {"weak.batch (or the labelled images)": min(c.weak.batch, labelled), "quality.batch": c.quality.batch,
+                   "segmenter.labelled_batch": c.segmenter.labelled_batch}  # fmt: skip
+        if wanting:
+            batches["segmenter.unlabelled_batch"] = c.segmenter.unlabelled_batch
+        self.engine.check_batches(batches, labelled)
         seconds = estimate_seconds(c, self.inputs, len(wanting), weak, self._new_predictor(), segmenter)
-        threads = f", {torch.get_num_threads()} threads" if self.accelerator.device.type == "cpu" else ""
+        threads = f", {torch.get_num_threads()} threads" if self.engine.device.type == "cpu" else ""
+        ranks = f", {self.engine.ranks} ranks" if self.engine.ranks > 1 else ""
         say(
-            f"{self.accelerator.device}{threads}; about {results.duration(seconds)} for everything; "
+            f"{self.engine.device}{threads}{ranks}; about {results.duration(seconds)} for everything; "
             f"run folder {self.folder}"
         )
 
-    def _fit(self, stage: Stage) -> Fitted:
+    def _fit(self, stage: Stage) -> State:
         folder = self.folder / stage.name
         folder.mkdir(parents=True, exist_ok=True)
-        fitted = fit(stage, self.accelerator, folder, self.log)
+        fitted = fit(stage, self.engine, folder, self.log)
         better = "highest" if stage.higher_is_better else "lowest"
         self.log.say(
-            f"{stage.name:<18} {fitted.epochs} epochs in {results.duration(fitted.seconds)}; "
+            f"{stage.name:<18} {fitted.step // stage.steps_per_epoch} epochs in {results.duration(fitted.seconds)}; "
             f"{better} {stage.score} {fitted.best:.3f} after epoch {fitted.best_epoch}"
         )
         return fitted
@@ -138,13 +161,15 @@ class Run:
     def _once(self, name: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """The figures of a finished stage, or those of `work`; metrics.json in its folder says that it is finished."""
         path = self.folder / name / "metrics.json"
-        found = read_json(path)
+        found = self.engine.first(lambda: read_json(path))
         if found is not None:
             self.log.say(f"{name}: done before, skipped")
-            return found
-        found = work()
-        write_json(path, found)
-        (path.parent / "checkpoint.safetensors").unlink(missing_ok=True)
+        else:
+            found = work()
+        if self.engine.main:
+            write_json(path, found)
+            checkpoint.remove(path.parent)
+        self.engine.accelerator.wait_for_everyone()
         return found
 
     def _weak(self) -> dict[str, MaskBank]:
@@ -160,7 +185,7 @@ class Run:
 
         self.weak_figures = self._once("weak", work)
         return {
-            path.stem.removeprefix("bank-"): MaskBank.load(path).to(self.accelerator.device)
+            path.stem.removeprefix("bank-"): MaskBank.load(path).to(self.engine.device)
             for path in folder.glob("bank-*.safetensors")
         }
 
@@ -181,12 +206,12 @@ class Run:
                 c, self._new_predictor(), stores["train"], self.banks["train"], fixed["val"], recipe, seed
             )
             fitted = self._fit(stage)
-            predictor = QualityPredictor.load(self.folder / "quality" / "best.safetensors").to(self.accelerator.device)
-            found = results.judge_predictor(predictor, fixed, self.folder / "figures")
+            predictor = QualityPredictor.load(self.folder / "quality" / "best.safetensors").to(self.engine.device)
+            found = self.engine.first(lambda: results.judge_predictor(predictor, fixed, self.folder / "figures"))
             return found | {"val_mae_best": fitted.best, "best_epoch": fitted.best_epoch, "seconds": fitted.seconds}
 
         self.quality_figures = self._once("quality", work)
-        return QualityPredictor.load(self.folder / "quality" / "best.safetensors").to(self.accelerator.device)
+        return QualityPredictor.load(self.folder / "quality" / "best.safetensors").to(self.engine.device)
 
     def _segmenter(self, label: str) -> None:
         method_name, guide_name = self.methods[label]
@@ -209,7 +234,8 @@ class Run:
             }
             if len(self.inputs.stores["test"]):
                 judge = results.judge_segmenter if self.inputs.stores["test"].plan is None else judge_volumes
-                found |= judge(label, folder, self.inputs, self.predictor, self.folder / "figures")
+                judged = (label, folder, self.inputs, self.predictor, self.folder / "figures")
+                found |= self.engine.first(lambda: judge(*judged))
             return found
 
         self._once(f"segmenter/{label}", work)
@@ -227,9 +253,11 @@ class Run:
                      "size": self.config.images.size, "notes": self.inputs.notes},
             "quality": self.quality_figures | ({"segmenter": results.mean_of(outputs)} if outputs else {}),
             "segmenter": found,
-            "environment": environment(self.accelerator.device),
+            "environment": environment(self.engine.device),
             "command": self.command, "seconds": time.perf_counter() - self.began, "seed": self.config.seed,
         }  # fmt: skip
+        if not self.engine.main:
+            return
         write_json(self.folder / "metrics.json", metrics)
         results.draw_comparison(self.folder, list(self.methods))
         report = write_report(self.folder)
@@ -258,13 +286,3 @@ class Run:
                 table.add_row(label, *numbers, results.duration(values["seconds"]))
         self.log.console.print(table)
         self.log.say(f"report: {report}   ({results.duration(metrics['seconds'])} in all)")
-
-
-def environment(device: torch.device) -> dict[str, Any]:
-    """What the figures of a run depend on beside its settings."""
-    return {
-        "qgssl_fast": __version__, "torch": torch.__version__, "python": platform.python_version(),
-        "device": str(device),
-        "threads": torch.get_num_threads(), "cpus": os.cpu_count(), "machine": platform.machine(),
-        "backends": [row.backend for row in backend.describe() if row.serves],
-    }  # fmt: skip

@@ -39,14 +39,19 @@ class Order:
         self.n, self.seed = n, seed
         self._passes: dict[int, Tensor] = {}
 
-    def batch(self, step: int, size: int) -> tuple[Tensor, Tensor]:
-        """Items and sample ids (positions in the sequence) of batch `step`: two int64 tensors `[size]` on the CPU."""
-        ids = torch.arange(step * size, (step + 1) * size)
-        passes = ids // self.n
-        wanted = range(int(passes[0]), int(passes[-1]) + 1)
+    def batch(self, step: int, size: int, part: slice | None = None) -> tuple[Tensor, Tensor]:
+        """Items and sample ids (positions in the sequence) of batch `step`, or of its `part`.
+
+        Two int64 tensors on the CPU, `[size]` or as long as the part.
+        """
+        first, last = step * size, (step + 1) * size
+        if part is not None:
+            first, last = first + part.start, first + part.stop
+        ids = torch.arange(first, last)
+        wanted = range(first // self.n, (last - 1) // self.n + 1)
         self._passes = {k: self._passes[k] if k in self._passes else self._pass(k) for k in wanted}
-        order = torch.stack([self._passes[k] for k in wanted])
-        return order[passes - wanted[0], ids % self.n], ids
+        order = torch.cat([self._passes[k] for k in wanted])
+        return order[ids - wanted[0] * self.n], ids
 
     def _pass(self, k: int) -> Tensor:
         generator = torch.Generator().manual_seed(stable_seed(self.seed, k))

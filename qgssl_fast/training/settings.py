@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -121,14 +122,17 @@ def check(config: Config) -> None:
         images.normalization,
     )
     want(
-        config.device == "auto" or config.device.split(":")[0] in ("cpu", "cuda"),
+        re.fullmatch(r"auto|cpu|cuda(:\d+)?", config.device) is not None,
         "device",
-        "auto, cpu or cuda",
+        "auto, cpu, cuda or cuda:N",
         config.device,
     )
     kinds = ("image_only", "moved", "strong")
     want(config.quality.augmentation in kinds, "quality.augmentation", ", ".join(kinds), config.quality.augmentation)
     want(config.precision in ("no", "bf16", "fp16"), "precision", "no, bf16 or fp16", config.precision)
+    want(config.accumulate >= 1, "accumulate", "1 or more", config.accumulate)
+    want(config.look_every >= 1, "look_every", "1 or more", config.look_every)
+    want(config.checkpoint_seconds >= 0, "checkpoint_seconds", "0 or more", config.checkpoint_seconds)
     want(config.threads is None or config.threads >= 1, "threads", "1 or more", config.threads)
     want(0 <= config.seed < 2**63, "seed", "0 to 2^63 - 1", config.seed)
     want(

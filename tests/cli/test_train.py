@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shutil
+import signal
 
 import pytest
 import torch
@@ -32,7 +33,7 @@ def test_a_run_folder_is_whole(tiny_run, metrics):
     report = (tiny_run / "report.html").read_text()
     assert report.count("data:image/png;base64") >= 6
     assert list((tiny_run / "tensorboard").iterdir())
-    assert not list(tiny_run.rglob("checkpoint.safetensors"))
+    assert not list(tiny_run.rglob("checkpoint*"))
     assert not [p for p in tiny_run.rglob(".*") if p.name != ".lock"]
 
 
@@ -52,29 +53,29 @@ def test_scores_are_those_of_the_saved_network(tiny_run, metrics):
     assert metrics(tiny_run)["segmenter"]["SUP"]["best"]["dice"] == pytest.approx(dice.mean().item(), abs=1e-6)
 
 
-def test_done_stages_are_skipped_and_a_cut_one_goes_on_to_the_same_weights(tiny_run, tmp_path, capsys):
-    """Cut after the checkpoint of some epoch: the rest gives the same bytes as the run that was not cut."""
-    from qgssl_fast.training import loop
+def test_done_stages_are_skipped_and_a_cut_one_goes_on_to_the_same_weights(tiny_run, tmp_path, capsys, monkeypatch):
+    """Ctrl-C in some steps: each is finished and saved, the rest gives the same bytes as the run that was not cut."""
+    from qgssl_fast.training.engine import Engine
 
     out = tmp_path / "cut"
     config = yaml.safe_load((tiny_run / "config.yaml").read_text()) | {"out": str(out)}
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
-    kept, calls = loop.checkpoint.save, []
+    take_step, calls = Engine.take_step, []
 
-    def cut(path, *rest):
-        kept(path, *rest)
-        calls.append(path)
-        if len(calls) in (1, 3, 6):
-            raise KeyboardInterrupt
+    def interrupted(self, step):
+        calls.append(step)
+        if len(calls) in (2, 6, 17):
+            signal.raise_signal(signal.SIGINT)
+        return take_step(self, step)
 
-    loop.checkpoint.save = cut
-    try:
-        codes = [main(["train", "--config", str(tmp_path / "c.yaml")]) for _ in range(4)]
-    finally:
-        loop.checkpoint.save = kept
+    monkeypatch.setattr(Engine, "take_step", interrupted)
+    codes = [main(["train", "--config", str(tmp_path / "c.yaml")])]
+    codes += [main(["train", "--out", str(out)]) for _ in range(3)]
     assert codes == [130, 130, 130, 0]
     said = capsys.readouterr().out
-    assert "goes on after epoch 1 of 2" in said
+    assert f"go on with: qgssl-fast train --out {out}" in said
+    assert "weak: goes on after step 2 of 4" in said
+    assert "quality: goes on after step 2 of 6" in said
     assert "weak: done before, skipped" in said
     for file in ("quality/best", "segmenter/PL-QW/last", "segmenter/QAR/best"):
         ours, theirs = (load_file(folder / f"{file}.safetensors") for folder in (out, tiny_run))
@@ -113,7 +114,7 @@ def fail(capsys, *words):
         (["--segmenter.network", "BasicUNt"], "BasicUNet"),
         (["--quality.recipe", "nowhere.toml"], "nowhere.toml"),
         (["--quality.backbone", "resnet"], "resnet18"),
-        (["--device", "tpu"], "device: wanted auto, cpu or cuda, got 'tpu'"),
+        (["--device", "tpu"], "device: wanted auto, cpu, cuda or cuda:N, got 'tpu'"),
         (["extra"], "unexpected argument extra"),
     ],
 )

@@ -8,6 +8,7 @@ from qgssl_fast.data import DeviceStore, make_phantoms
 from qgssl_fast.quality.predictor import QualityPredictor
 from qgssl_fast.recipes.softness import Softness
 from qgssl_fast.training.config import QualityConfig
+from qgssl_fast.training.stage import Part
 from qgssl_fast.training.stages.quality import FixedSet, QualityStage
 
 
@@ -23,7 +24,7 @@ def test_soft_masks_train_the_predictor(tmp_path, monkeypatch):
     seen = []
     forward = QualityPredictor.forward
     monkeypatch.setattr(QualityPredictor, "forward", lambda self, x, m: seen.append(m) or forward(self, x, m))
-    loss, _ = stage.loss(0)
+    loss, _ = stage.loss(stage.draw(0, Part()))
     loss.backward()
     assert torch.isfinite(loss)
     (masks,) = seen

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from accelerate import Accelerator
 from rich.console import Console
 
 from qgssl_fast.data import DeviceStore, make_phantoms
@@ -15,10 +14,12 @@ from qgssl_fast.errors import InputError
 from qgssl_fast.methods import METHODS
 from qgssl_fast.networks import Ensemble, Segmenter
 from qgssl_fast.quality import QualityPredictor
-from qgssl_fast.training.config import LambdaConfig, SegmenterConfig
+from qgssl_fast.training.config import Config, LambdaConfig, SegmenterConfig
+from qgssl_fast.training.engine import Engine
 from qgssl_fast.training.logging import Log
 from qgssl_fast.training.loop import fit
 from qgssl_fast.training.pairs import check_pool, make_pair
+from qgssl_fast.training.stage import Part
 from qgssl_fast.training.stages import SegmenterStage
 
 CONFIG = SegmenterConfig(
@@ -47,7 +48,7 @@ def train(name, guide, config, stores, folder):
     stage = SegmenterStage(name, config, model, method, guide, stores, seed=0)
     folder.mkdir(parents=True)
     log = Log(folder, Console(file=io.StringIO()))
-    fit(stage, Accelerator(cpu=True), folder, log)
+    fit(stage, Engine(Config(device="cpu")), folder, log)
     log.close()
     return Segmenter.load(folder / "last.safetensors").state_dict(), log.rows()
 
@@ -75,13 +76,13 @@ def test_every_method_trains(name, stores, tmp_path):
 def test_two_networks_stay_different(stores):
     method, guide = make_pair("cps", "none", None, CONFIG)
     stage = SegmenterStage("cps", CONFIG, Ensemble([segmenter(), segmenter(1)]), method, guide, stores, seed=0)
-    first, second = (dict(network.named_parameters()) for network in stage.networks)
+    first, second = (dict(network.named_parameters()) for network in stage.members)
     weights = [key for key in first if key.endswith("weight") and first[key].ndim > 1]
     assert weights
     assert not any(torch.equal(first[key], second[key]) for key in weights)
     groups = stage.clip_groups()
     assert [len(group) for group in groups] == [len(first)] * 2
-    loss, _ = stage.loss(0)
+    loss, _ = stage.loss(stage.draw(0, Part()))
     loss.backward()
     assert all(p.grad is not None for group in groups for p in group)
     assert all(p.grad is None for p in stage.ema.teacher.parameters())

@@ -18,8 +18,9 @@ from ...quality.evaluate import evaluate_predictor
 from ...quality.predictor import QualityPredictor
 from ...recipes import Recipe
 from ..config import QualityConfig
-from ..loop import Stage, adamw
 from ..schedule import Order, stable_seed
+from ..spans import span
+from ..stage import Batch, Part, Stage, adamw, to_device
 
 
 @dataclass
@@ -82,7 +83,7 @@ class QualityStage(Stage):
     """SmoothL1 of predicted and true quality, AdamW, cosine schedule; chosen by the MAE on fixed validation masks."""
 
     name = "quality"
-    model: QualityPredictor
+    memory_settings = "quality.batch"
     score = "val_mae"
     higher_is_better = False
 
@@ -97,8 +98,9 @@ class QualityStage(Stage):
         seed: int,
     ) -> None:
         self.config, self.model, self.train, self.validation = config, model, train, validation
+        self.networks = self.trained = {"model": model}
         self.seed = stable_seed(seed, self.name)
-        self.optimizer = adamw(model, config.lr, config.weight_decay)
+        self.optimizer = adamw([model], config.lr, config.weight_decay)
         self.lr, self.clip, self.epochs, self.patience = config.lr, config.clip, config.epochs, config.patience
         self.warmup = config.warmup
         self.steps_per_epoch = config.steps_per_epoch or -(-len(train) * config.corruptions_per_image // config.batch)
@@ -106,17 +108,26 @@ class QualityStage(Stage):
         self.corruptor = Corruptor(recipe, bank, self.seed, train.num_classes)
         self.augmentation = augmentation(config.augmentation)
 
-    def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        index, ids = (t.to(self.train.images.device) for t in self.order.batch(step, self.config.batch))
-        images, truth = self.train.pairs(index)
-        corrupted = self.corruptor(truth, ids, image_ids=index)
-        views, masks = augment(images, to_bytes(corrupted.masks), self.augmentation, seed=self.seed, sample_ids=ids)
-        if corrupted.masks.is_floating_point():
-            masks = masks.float() / 255
-        predicted = self.model(views, masks).float()
-        return F.smooth_l1_loss(predicted, corrupted.quality, beta=self.config.beta), {
-            "mae": (predicted.detach() - corrupted.quality).abs().mean()
-        }
+    def draw(self, step: int, part: Part) -> Batch:
+        index, ids = self.order.batch(step, self.config.batch, part.of(self.config.batch))
+        device = self.train.images.device
+        return {"index": to_device(index, device), "ids": to_device(ids, device)}
+
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        index, ids = batch["index"], batch["ids"]
+        with span("data"):
+            images, truth = self.train.pairs(index)
+        with span("corruption"):
+            corrupted = self.corruptor(truth, ids, image_ids=index)
+        with span("augmentation"):
+            views, masks = augment(images, to_bytes(corrupted.masks), self.augmentation, seed=self.seed, sample_ids=ids)
+            if corrupted.masks.is_floating_point():
+                masks = masks.float() / 255
+        predicted = self.trained["model"](views, masks).float()
+        with span("losses"):
+            return F.smooth_l1_loss(predicted, corrupted.quality, beta=self.config.beta), {
+                "mae": (predicted.detach() - corrupted.quality).abs().mean()
+            }
 
     def validate(self) -> dict[str, float]:
         found = self.validation.judge(self.model)

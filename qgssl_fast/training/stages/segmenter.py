@@ -19,14 +19,16 @@ from ...quality.guide import Guide
 from ..config import LambdaConfig, SegmenterConfig
 from ..ema import Ema
 from ..inference import mean_dice
-from ..loop import Stage, adamw
+from ..ranks import share
 from ..schedule import Order, ramp, stable_seed
+from ..spans import span
+from ..stage import Batch, Part, Stage, adamw, to_device
 
 
 class SegmenterStage(Stage):
     """Supervised loss + lambda(t) * the method's loss on unlabelled images; the EMA teacher is validated and saved."""
 
-    model: Any
+    memory_settings = "segmenter.labelled_batch and segmenter.unlabelled_batch"
     score = "val_dice"
     higher_is_better = True
 
@@ -43,10 +45,11 @@ class SegmenterStage(Stage):
         self.name, self.config, self.model, self.method, self.guide = f"segmenter/{label}", config, model, method, guide
         self.labelled, self.unlabelled, self.val = stores["train"], stores["unlabeled"], stores["val"]
         self.several = isinstance(model, Ensemble)
-        self.networks: list[Any] = list(model.members) if isinstance(model, Ensemble) else [model]
-        self.num_classes = self.networks[0].num_classes
+        self.members: list[Any] = list(model.members) if isinstance(model, Ensemble) else [model]
+        self.networks = self.trained = {"model": model}
+        self.num_classes = self.members[0].num_classes
         self.seed = stable_seed(seed, "segmenter")  # one for all methods: they differ in the method alone
-        self.optimizer = adamw(model, config.lr, config.weight_decay)
+        self.optimizer = adamw([model], config.lr, config.weight_decay)
         self.ema = Ema(model, config.ema)
         self.lr, self.min_lr, self.clip, self.epochs = config.lr, config.min_lr, config.clip, config.epochs
         self.patience, self.validate_every = config.patience, config.validate_every
@@ -62,47 +65,63 @@ class SegmenterStage(Stage):
             for i, s in enumerate((self.labelled, self.unlabelled))
         ]
 
-    def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        index, ids = self._draw(0, step, self.config.labelled_batch)
-        images, masks = self.labelled.pairs(index)
-        views, masks = augment(images, masks, weak_view(), seed=self.seed, sample_ids=ids)
-        supervised = torch.stack([self._supervised(one(views), masks) for one in self.students()]).sum()
-        values = {"supervised": supervised.detach()}
+    def draw(self, step: int, part: Part) -> Batch:
+        batch = self._draw("labelled", 0, step, self.config.labelled_batch, part)
         weights = self.weights(step)
-        if not any(weights.values()):  # unlabelled images are not touched while lambda is 0
+        if any(weights.values()):  # unlabelled images are not touched while lambda is 0
+            batch |= self._draw("unlabelled", 1, step, self.config.unlabelled_batch, part)
+            numbers = {f"lambda_{name}": weight for name, weight in weights.items()}
+            numbers["progress"] = step / max(1, self.epochs * self.steps_per_epoch)
+            device = self.labelled.images.device
+            batch |= {name: to_device(torch.tensor(number), device) for name, number in numbers.items()}
+        return batch
+
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        with span("data"):
+            images, masks = self.labelled.pairs(batch["labelled"])
+        with span("augmentation"):
+            views, masks = augment(images, masks, weak_view(), seed=self.seed, sample_ids=batch["labelled_ids"])
+        with span("losses"):
+            supervised = torch.stack([self._supervised(one(views), masks) for one in self.students()]).sum()
+        values = {"supervised": supervised.detach()}
+        if "unlabelled" not in batch:
             return supervised, values
-        batch = self._unlabelled(step, (views, masks))
-        students = self.students()
-        student = students if self.method.networks > 1 else students[0]
-        found = self.method.losses(student, self.ema.teacher, batch, self.guide)
-        total = supervised
-        for name, term in (("method", found.method), ("regularizer", found.regularizer)):
-            if term is not None:
-                total = total + weights[name] * term
-                values |= {name: term.detach(), f"lambda_{name}": torch.full((), weights[name])}
+        unlabelled, students = self._unlabelled(batch, (views, masks)), self.students()
+        with span("losses"):
+            student = students if self.method.networks > 1 else students[0]
+            found = self.method.losses(student, self.ema.teacher, unlabelled, self.guide)
+            total, method = supervised, found.method
+            if method is not None and "weight_mean" in found.logs:  # sum(w l) / sum(w), over all ranks
+                method = method * share(found.logs["weight_mean"])
+            for name, term in (("method", method), ("regularizer", found.regularizer)):
+                if term is not None:
+                    weight = batch[f"lambda_{name}"]
+                    total = total + weight * term
+                    values |= {name: term.detach(), f"lambda_{name}": weight}
         return total, values | found.logs
 
     def students(self) -> list[Callable[..., Any]]:
         """The networks that are trained; several go through the one module that the loop may have wrapped."""
-        return [partial(self.model, member=k) for k in range(self.method.networks)] if self.several else [self.model]
+        model = self.trained["model"]
+        return [partial(model, member=k) for k in range(self.method.networks)] if self.several else [model]
 
     def _supervised(self, logits: Tensor, masks: Tensor) -> Tensor:
         return (bce_dice(logits, masks) if self.num_classes == 2 else ce_dice(logits, masks)).mean()
 
-    def _unlabelled(self, step: int, labelled: tuple[Tensor, Tensor]) -> Unlabelled:
-        """The views that the method asks for, of batch `step`."""
-        index, ids = self._draw(1, step, self.config.unlabelled_batch)
-        images, _ = self.unlabelled.batch(index)
-        strong = strong_view() if self.config.strong else None
-        pair = augment_views(images, None, weak_view(), strong, seed=self.seed + 1, sample_ids=ids)
-        second = None
-        if self.method.strong_views > 1:
-            second = pair.weak
-            if strong is not None:
-                weak = (pair.weak * 255).round().to(torch.uint8)
-                second, _ = augment(weak, None, strong, seed=self.seed + 2, sample_ids=ids)
-        progress = step / max(1, self.epochs * self.steps_per_epoch)
-        return Unlabelled(pair.weak, pair.strong, second, labelled, progress)
+    def _unlabelled(self, batch: Batch, labelled: tuple[Tensor, Tensor]) -> Unlabelled:
+        """The views that the method asks for."""
+        with span("data"):
+            images, _ = self.unlabelled.batch(batch["unlabelled"])
+        with span("augmentation"):
+            ids, strong = batch["unlabelled_ids"], strong_view() if self.config.strong else None
+            pair = augment_views(images, None, weak_view(), strong, seed=self.seed + 1, sample_ids=ids)
+            second = None
+            if self.method.strong_views > 1:
+                second = pair.weak
+                if strong is not None:
+                    weak = (pair.weak * 255).round().to(torch.uint8)
+                    second, _ = augment(weak, None, strong, seed=self.seed + 2, sample_ids=ids)
+        return Unlabelled(pair.weak, pair.strong, second, labelled, batch["progress"])
 
     def weights(self, step: int) -> dict[str, float]:
         """lambda of each term at `step`; none where the method looks at no unlabelled image."""
@@ -129,8 +148,13 @@ class SegmenterStage(Stage):
 
     def clip_groups(self) -> list[list[nn.Parameter]]:
         """Each network's gradient is clipped by its own norm: several learn side by side as each would alone."""
-        return [list(network.parameters()) for network in self.networks]
+        return [list(network.parameters()) for network in self.members]
 
-    def _draw(self, which: int, step: int, batch: int) -> tuple[Tensor, Tensor]:
-        index, ids = self.orders[which].batch(step, batch)
-        return index.to(self.labelled.images.device), ids.to(self.labelled.images.device)
+    def helpers(self) -> list[nn.Module]:
+        guides = getattr(self.guide, "guides", [self.guide])
+        return [value for guide in guides for value in vars(guide).values() if isinstance(value, nn.Module)]
+
+    def _draw(self, name: str, which: int, step: int, size: int, part: Part) -> Batch:
+        index, ids = self.orders[which].batch(step, size, part.of(size))
+        device = self.labelled.images.device
+        return {name: to_device(index, device), f"{name}_ids": to_device(ids, device)}

@@ -13,15 +13,17 @@ from ...ops.augment import augment, weak_view
 from ...ops.losses import soft_dice
 from ..config import WeakConfig
 from ..inference import mean_dice, predict
-from ..loop import Stage, adamw
+from ..ranks import world
 from ..schedule import Order, stable_seed
+from ..spans import span
+from ..stage import Batch, Part, Stage, adamw, to_device
 
 
 class WeakStage(Stage):
     """Dice loss, Adam; after the epochs of `config.snapshots` the predictions on every split go into its mask bank."""
 
     name = "weak"
-    model: Segmenter
+    memory_settings = "weak.batch"
     score = "val_dice"
     higher_is_better = True
     constant_lr = True
@@ -30,8 +32,9 @@ class WeakStage(Stage):
         self, config: WeakConfig, model: Segmenter, stores: dict[str, DeviceStore], folder: Path, seed: int
     ) -> None:
         self.config, self.model, self.stores, self.seed = config, model, stores, seed
+        self.networks = self.trained = {"model": model}
         self.train = stores["train"]
-        self.optimizer = adamw(model, config.lr)  # without decay it is Adam
+        self.optimizer = adamw([model], config.lr)  # without decay it is Adam
         self.lr, self.epochs = config.lr, config.epochs
         self.batch = min(config.batch, len(self.train))
         self.steps_per_epoch = config.steps_per_epoch or -(-len(self.train) // self.batch)
@@ -39,13 +42,20 @@ class WeakStage(Stage):
         self.folder = folder
         self.banks = {split: self._bank(split) for split in ("train", "val", "test") if len(stores[split])}
 
-    def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        index, ids = (t.to(self.train.images.device) for t in self.order.batch(step, self.batch))
-        images, masks = self.train.pairs(index)
-        views, masks = augment(images, masks, weak_view(), seed=self.seed, sample_ids=ids)
-        logits = self.model(views)
-        probs = logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)
-        return 1 - soft_dice(probs.float(), masks).mean(), {}
+    def draw(self, step: int, part: Part) -> Batch:
+        index, ids = self.order.batch(step, self.batch, part.of(self.batch))
+        device = self.train.images.device
+        return {"index": to_device(index, device), "ids": to_device(ids, device)}
+
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        with span("data"):
+            images, masks = self.train.pairs(batch["index"])
+        with span("augmentation"):
+            views, masks = augment(images, masks, weak_view(), seed=self.seed, sample_ids=batch["ids"])
+        logits = self.trained["model"](views)
+        with span("losses"):
+            probs = logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)
+            return 1 - soft_dice(probs.float(), masks).mean(), {}
 
     def after_epoch(self, epoch: int) -> None:
         if epoch not in self.config.snapshots:
@@ -53,7 +63,8 @@ class WeakStage(Stage):
         for split, bank in self.banks.items():
             if bank.snapshots == sorted(self.config.snapshots).index(epoch):  # else a cut run has written it already
                 bank.add(predict(self.model, self.stores[split].images))
-                bank.save(self._path(split))
+                if world()[0] == 0:
+                    bank.save(self._path(split))
 
     def validate(self) -> dict[str, float]:
         val = self.stores["val"]
