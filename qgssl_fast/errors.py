@@ -7,7 +7,12 @@ from collections.abc import Iterable
 
 
 class InputError(ValueError):
-    """What the user gave cannot be used. The message names the thing, what was wanted and what came."""
+    """What the user gave cannot be used. The message names the thing, what was wanted and what came.
+
+    faults: each of them, where the message lists several of a collected input.
+    """
+
+    faults: tuple[str, ...] = ()
 
 
 class ToldElsewhere(InputError):
@@ -38,7 +43,10 @@ class Faults:
 
     def check(self, what: str) -> None:
         """Raise :class:`InputError` when there is any fault; `what` heads the list ("data/ph2: 3 faults" and so on)."""
-        if len(self.found) == 1:
-            raise InputError(f"{what}: {self.found[0]}")
-        if self.found:
-            raise InputError(f"{what}: {len(self.found)} faults\n" + "\n".join(f"  - {text}" for text in self.found))
+        if not self.found:
+            return
+        listed = "\n".join(f"  - {text}" for text in self.found)
+        one = len(self.found) == 1
+        error = InputError(f"{what}: {self.found[0]}" if one else f"{what}: {len(self.found)} faults\n{listed}")
+        error.faults = tuple(self.found)
+        raise error

@@ -12,6 +12,9 @@ from hypothesis import HealthCheck, settings
 from qgssl_fast import backend
 from qgssl_fast.kernels import native
 
+# Tests leave nothing behind; those of the cache say where it is.
+os.environ["QGSSL_CACHE"] = "off"
+
 # No deadline: the first example of a kernel compiles or loads it, and machines differ.
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("project")

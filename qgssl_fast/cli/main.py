@@ -17,9 +17,13 @@ from ..errors import InputError, ToldElsewhere, nearest
 COMMANDS = {
     "train": "train on a data set, or on built-in phantoms when none is given",
     "methods": "the methods and guides, their sources, and which go together",
+    "check": "look into every file of a data set and list all faults",
+    "import": "make a data set of a published one's folder",
     "preview": "picture a recipe's corruptions of a data set",
     "doctor": "what this machine can use, and why not",
 }
+FILES = {"import": "import_set"}
+"""Commands whose name no module can have."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if command not in COMMANDS:
         return _fail(f"no command {command!r}{nearest(command, list(COMMANDS))}; there are {', '.join(COMMANDS)}")
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
-    module = importlib.import_module(f"qgssl_fast.cli.{command}")
+    module = importlib.import_module(f"qgssl_fast.cli.{FILES.get(command, command)}")
     parser = ArgumentParser(
         prog=f"qgssl-fast {command}", description=COMMANDS[command], exit_on_error=False, allow_abbrev=False
     )

@@ -87,7 +87,7 @@ def preview(
     loaded = load_recipe(recipe)
     plan = loaded.replace(p_weak=0.0)
     store, masks = _images(data, count, seed, size)
-    bank = MaskBank(masks)
+    bank = MaskBank(masks, store.num_classes)
     named = [row.name for row in plan.reachable()]
     shown = named[:count]
     image_ids = torch.arange(count) % len(store)
@@ -95,7 +95,13 @@ def preview(
     parts = [slice(k, k + 1) for k in range(len(shown))] + [slice(len(shown), count)]
     done = [
         corrupt(
-            masks[image_ids[at]], one, seed=seed, sample_ids=torch.arange(count)[at], bank=bank, image_ids=image_ids[at]
+            masks[image_ids[at]],
+            one,
+            seed=seed,
+            sample_ids=torch.arange(count)[at],
+            bank=bank,
+            image_ids=image_ids[at],
+            num_classes=store.num_classes,
         )
         for one, at in zip(recipes, parts)
     ]
@@ -106,7 +112,7 @@ def preview(
             masks[image_ids],
             torch.cat([part.masks for part in done]),
             labels,
-            torch.cat([part.quality for part in done]),
+            torch.cat([part.quality.reshape(*part.quality.shape[:1], store.num_classes - 1).mean(1) for part in done]),
             path,
             title=f"Recipe {loaded.name} on {Path(data).resolve().name if data is not None else 'phantoms'}",
             columns=_COLUMNS,

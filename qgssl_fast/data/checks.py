@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from qgssl_fast import __version__
+from qgssl_fast.data.cache import FileCache, stamp
 from qgssl_fast.data.decode import decode_image, decode_mask
 from qgssl_fast.data.decode_volume import Volume, misplaced, read_image, read_labels, size
 from qgssl_fast.data.judge import MOST_VALUES, Conventions, Fault, Look, checked_classes, judge
@@ -58,7 +60,7 @@ def _look_volume(case: Case, seen: Look) -> tuple[Look, Volume | None, np.ndarra
     try:
         volume = read_image(case)
         seen.notes += volume.notes
-        seen.shape, seen.grid, seen.channels = volume.grid.shape, volume.grid, volume.image.shape[0]
+        seen.shape, seen.channels, seen.volume = volume.grid.shape, volume.image.shape[0], True
         bad = volume.image.size - int(np.isfinite(volume.image).sum())
         if bad:
             seen.faults.append(Fault(seen.image, f"holds {bad} NaN or infinite value(s)"))
@@ -73,11 +75,11 @@ def _look_volume(case: Case, seen: Look) -> tuple[Look, Volume | None, np.ndarra
             labels = found.labels
             seen.notes += found.notes
             seen.values = _distinct(labels)
-            if seen.grid is not None:
-                if found.grid.shape != seen.grid.shape:
-                    text = f"is {size(found.grid)} voxels, its image {seen.image} is {size(seen.grid)}"
+            if volume is not None:
+                if found.grid.shape != volume.grid.shape:
+                    text = f"is {size(found.grid)} voxels, its image {seen.image} is {size(volume.grid)}"
                     seen.faults.append(Fault(seen.mask, text))
-                elif why := misplaced(seen.grid, found.grid):
+                elif why := misplaced(volume.grid, found.grid):
                     seen.faults.append(Fault(seen.mask, why))
         except InputError as error:
             seen.faults.append(Fault(seen.mask, str(error)))
@@ -121,16 +123,39 @@ def look_at_all(
 
 
 def check_dataset(
-    dataset: Dataset, *, allow_empty_masks: bool = False, classes: int | None = None, progress: Progress | None = None
+    dataset: Dataset,
+    *,
+    allow_empty_masks: bool = False,
+    classes: int | None = None,
+    progress: Progress | None = None,
+    cache: FileCache | None = None,
 ) -> list[Fault]:
     """Decode every file of the data set and list all faults, none where all is well.
 
     Unreadable or oversized files, image and mask of different sizes (of volumes also spacing, orientation, affine),
     masks that are empty (unless allowed) or hold unknown labels, constant images, NaN, the same pixels in two splits,
     classes that a split has not. classes: values that masks of images have, default two. progress: (done, total).
+    cache: files whose size and time of change it knows are not opened again.
     """
     cases = [(split, case) for split, listed in dataset.splits.items() for case in listed]
-    return judge(
-        look_at_all(dataset, cases, progress=progress), allow_empty_masks=allow_empty_masks,
-        declared=dataset.labels, classes=checked_classes(classes),
-    )[0]  # fmt: skip
+    keys = [_key(case, dataset) for _, case in cases]
+    known = cache.get(key for key in keys if key) if cache else {}
+    new = [item for item, key in zip(cases, keys) if key not in known]
+    ahead = len(cases) - len(new)
+    told = None if progress is None else lambda done, total: progress(ahead + done, len(cases))
+    fresh = iter(look_at_all(dataset, new, progress=told))
+    looks = [Look.from_json(known[key], split) if key in known else next(fresh) for (split, _), key in zip(cases, keys)]
+    if cache:
+        cache.put({key: seen.to_json() for key, seen in zip(keys, looks) if key and key not in known})
+    return judge(looks, allow_empty_masks=allow_empty_masks, declared=dataset.labels, classes=checked_classes(classes))[
+        0
+    ]
+
+
+def _key(case: Case, dataset: Dataset) -> str:
+    """All that a look depends on; "" for files that are not there."""
+    files = [case.image, *case.channels, *([case.mask] if case.mask else [])]
+    try:
+        return " ".join([f"look {__version__}", dataset.where(case.image), *map(stamp, files)])
+    except OSError:
+        return ""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
-from qgssl_fast.data.decode_volume import Grid
 from qgssl_fast.errors import InputError
 
 MOST_VALUES = 256  # that are remembered of one mask; more are no labels
@@ -44,8 +44,8 @@ class Look:
     split: str
     image: str
     mask: str | None
-    shape: tuple[int, ...] | None = None  # of the image: height, width, or those of `grid`
-    grid: Grid | None = None
+    shape: tuple[int, ...] | None = None  # of the image: height, width, of volumes depth first
+    volume: bool = False
     grey: bool = True
     channels: int = 1
     peak: int = 0  # largest value where pixels are 16 bit
@@ -53,6 +53,18 @@ class Look:
     values: tuple[int, ...] = ()  # of the mask
     faults: list[Fault] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    def to_json(self) -> str:
+        """All but the split, which is not the files'."""
+        return json.dumps({**asdict(self), "split": "", "digest": self.digest.hex()}, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str, split: str) -> Look:
+        found = json.loads(text)
+        found |= {"split": split, "digest": bytes.fromhex(found["digest"]), "values": tuple(found["values"])}
+        found["shape"] = None if found["shape"] is None else tuple(found["shape"])
+        found["faults"] = [Fault(**fault) for fault in found["faults"]]
+        return cls(**found)
 
 
 def judge(
@@ -71,10 +83,10 @@ def judge(
     all; without either, images have two and volumes as many as are found.
     """
     faults = [fault for seen in looks for fault in seen.faults]
-    volumes = any(seen.grid is not None for seen in looks)
+    volumes = any(seen.volume for seen in looks)
     if volumes:
         for seen in looks:
-            if seen.shape and seen.grid is None:
+            if seen.shape and not seen.volume:
                 faults.append(Fault(seen.image, "is an image in a set of volumes"))
     if given:
         labels = given.labels
