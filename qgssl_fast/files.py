@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-LEFTOVER = re.compile(r"\..+\.\d+(\.\w+)?")
+LEFTOVER = re.compile(r"\.\d+\..+")
 
 
 @contextmanager

@@ -29,6 +29,14 @@ def data_root() -> Path:
     return root
 
 
+def pytest_collection_modifyitems(items):
+    """What is marked gpu is skipped where there is none."""
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
 @pytest.fixture
 def fresh_backends():
     """Backend choices and warnings as in a new process, before and after the test."""

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast_object_list, gather_object
 from torch import Tensor
 
@@ -42,6 +43,8 @@ class Engine:
             precision = "no"
         # Each forward would send the first rank's buffers to the others; they are equal already.
         ddp = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
+        if AcceleratorState._shared_state:  # a run before in this process, perhaps of another precision
+            AcceleratorState._reset_state(reset_partial_state=not dist.is_initialized())
         self.accelerator = Accelerator(cpu=cpu, mixed_precision=precision, kwargs_handlers=[ddp])
         self.device = self.accelerator.device
         self.ranks, self.rank = self.accelerator.num_processes, self.accelerator.process_index
@@ -113,6 +116,9 @@ class Engine:
             module.to(self.device)
             if self.channels_last:
                 module.to(memory_format=self.memory_format)  # type: ignore[call-overload]
+            if module not in stage.networks.values():
+                # Autocast is a matter of each network: augmentation and losses are computed in float32.
+                self.accelerator.prepare_model(module, evaluation_mode=True)
         if self.parts[0].count > 1:
             for network in stage.networks.values():
                 as_one(network, self._position, self.device)
@@ -183,8 +189,7 @@ class Engine:
         return stack
 
     def _gradients(self, stage: Stage, batch: Batch) -> dict[str, Tensor]:
-        with self.accelerator.autocast():
-            loss, values = stage.loss(batch)
+        loss, values = stage.loss(batch)
         with spans.span("networks"):
             self.accelerator.backward(loss / self.accumulate)
         return {**values, "loss": loss.detach()}  # the sum comes last: of values that are not finite the first is told
@@ -204,8 +209,7 @@ class Engine:
         """The stage's figures, its networks in eval mode; the same on every rank."""
         for network in stage.trained.values():
             network.eval()
-        with self.accelerator.autocast():
-            found = stage.validate()
+        found = stage.validate()
         for network in stage.trained.values():
             network.train()
         return found

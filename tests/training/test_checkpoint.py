@@ -156,7 +156,7 @@ def test_killed_between_two_renames(tmp_path):
 def test_leftovers_of_a_killed_process(tmp_path):
     kept = tmp_path / "weak" / ".hidden"
     kept.parent.mkdir()
-    for path in (kept, tmp_path / "weak" / ".checkpoint-new.123.safetensors", tmp_path / ".metrics.77.json"):
+    for path in (kept, tmp_path / "weak" / ".123.checkpoint-new.safetensors", tmp_path / ".77.metrics.json"):
         path.write_text("half")
     files.remove_leftovers(tmp_path)
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == [kept]

@@ -1,0 +1,116 @@
+"""Two ranks over gloo train as one process does; what cannot be shared out is told; nothing is counted twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from qgssl_fast.training import ranks
+
+SETTINGS = """
+images: {size: [32, 32]}
+phantoms: {train: 6, val: 5, test: 3, unlabeled: 8}
+methods: [PL-QW, QAR, CPS]
+weak:
+  epochs: 2
+  steps_per_epoch: 3
+  batch: 4
+  snapshots: [1, 2]
+  options: {channels: [4, 8], strides: [2], bias: false}
+quality: {epochs: 2, steps_per_epoch: 4, batch: 8, backbone: small, options: {features: [4, 8]}}
+segmenter:
+  epochs: 3
+  steps_per_epoch: 2
+  labelled_batch: 4
+  unlabelled_batch: 4
+  options: {channels: [4, 8], strides: [2], dropout: 0.2, bias: false}
+  guide: {quality: {threshold: 0.0}}
+  method_lambda: {start: 1, ramp: 1, maximum: 0.5}
+  regularizer_lambda: {start: 1, ramp: 1, maximum: 0.1}
+"""
+TOLERANCE = 1e-4
+"""Of a weight. The sums of a gradient run in another order, and Adam divides by their size: differences of 1e-7 in a
+small gradient become a part of a step of lr = 1e-3 or less."""
+
+
+def launch(folder, count, *words, code=0):
+    settings = folder / "small.yaml"
+    settings.write_text(SETTINGS)
+    start = [
+        sys.executable,
+        *(["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)] * (count > 1)),
+    ]
+    command = [*start, "-m", "qgssl_fast", "train", "--config", str(settings), "--device", "cpu", *words]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    assert (done.returncode == 0) == (code == 0), done.stderr[-3000:]
+    return done
+
+
+def rows(out):
+    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+def test_two_ranks_train_to_the_weights_of_one(tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    launch(tmp_path, 1, "--out", str(one))
+    said = launch(tmp_path, 2, "--out", str(two)).stdout
+    assert "2 ranks" in said
+    assert said.count("PL-QW") == launch(tmp_path, 1, "--out", str(one)).stdout.count("PL-QW"), "one rank speaks"
+    compared = 0
+    for path in sorted(one.rglob("last.safetensors")):
+        ours, theirs = load_file(two / path.relative_to(one)), load_file(path)
+        for key in theirs:
+            assert torch.allclose(ours[key].float(), theirs[key].float(), rtol=0, atol=TOLERANCE), (path, key)
+            compared += 1
+    assert compared > 50
+    for mine, other in zip(rows(two), rows(one), strict=True):
+        assert mine.keys() == other.keys()
+        assert mine.pop("stage") == other.pop("stage")
+        assert mine == pytest.approx(other, rel=2e-2, abs=2e-3)
+    for path in sorted(one.rglob("bank-*.safetensors")):
+        assert load_file(two / path.relative_to(one))["truth"].equal(load_file(path)["truth"])
+
+
+def test_more_ranks_than_images(tmp_path):
+    done = launch(tmp_path, 2, "--out", str(tmp_path / "o"), "--phantoms.train", "1", "--weak.batch", "1", code=2)
+    assert "2 ranks, but 1 labelled training images: use fewer" in done.stderr
+    assert done.stderr.count("labelled training images") == 1
+
+
+def test_alone_all_is_as_it_is():
+    values = torch.arange(5.0)
+    assert torch.equal(ranks.gather(values[ranks.own(5)], 5), values)
+    assert float(ranks.share(torch.tensor(3.0))) == 1
+    assert torch.equal(ranks.mean_over_ranks(values), values)
+    network = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2))
+    assert isinstance(ranks.as_one(network, [], torch.device("cpu"))[1], nn.BatchNorm2d)
+
+
+def test_batch_norm_over_ranks_is_torchs(monkeypatch):
+    """With one rank's statistics: the same numbers, gradients and running statistics as nn.BatchNorm2d."""
+    monkeypatch.setattr(ranks.differentiable, "all_reduce", lambda values: values)
+    torch.manual_seed(0)
+    theirs = nn.BatchNorm2d(3)
+    nn.init.normal_(theirs.weight)
+    nn.init.normal_(theirs.bias)
+    ours = ranks._global_batch_norm(nn.BatchNorm2d(3))
+    ours.load_state_dict(theirs.state_dict())
+    for _ in range(3):
+        x = torch.randn(4, 3, 5, 5) * 3 + 1
+        a, b = x.clone().requires_grad_(), x.clone().requires_grad_()
+        for module, values in ((ours, a), (theirs, b)):
+            module.zero_grad()
+            (module(values) ** 3).sum().backward()
+        assert torch.allclose(a.grad, b.grad, rtol=1e-4, atol=1e-3)
+        assert torch.allclose(ours.weight.grad, theirs.weight.grad, rtol=1e-4)
+    for key, value in theirs.state_dict().items():
+        assert torch.allclose(ours.state_dict()[key], value), key
+    assert torch.allclose(ours.eval()(x), theirs.eval()(x), atol=1e-5)
