@@ -1,5 +1,5 @@
-// qgssl_fast._C: the CPU kernels. Raw pointers and sizes, so one build serves every torch; the caller keeps the tensors alive, contiguous
-// and of the sizes told here.
+// qgssl_fast._C: the CPU kernels. Raw pointers and sizes, so one build serves every torch; the caller keeps the tensors alive, of
+// the sizes told here and contiguous where no strides are told.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cpu/api.h"
+#include "losses_tasks.h"
 #include "validate.h"
 
 QG_DECLARE_KERNELS(qg_baseline)
@@ -26,8 +27,10 @@ struct Isa {
   int (*affine)(const qg::AffineTask&);
   int (*corrupt)(const qg::CorruptTask&);
   int (*elastic)(const qg::ElasticTask&);
+  int (*losses)(const qg::LossTask&);
   int (*morph)(const qg::MorphTask&);
   int (*overlap)(const qg::OverlapTask&);
+  int (*soft_dice)(const qg::SoftDiceTask&);
 };
 
 // Slowest first.
@@ -39,10 +42,13 @@ const std::vector<Isa>& built() {
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 #endif
   static const std::vector<Isa> all = {
-      {"baseline", true, qg_baseline::affine, qg_baseline::corrupt, qg_baseline::elastic, qg_baseline::morph, qg_baseline::overlap},
+      {"baseline", true, qg_baseline::affine, qg_baseline::corrupt, qg_baseline::elastic, qg_baseline::losses, qg_baseline::morph,
+       qg_baseline::overlap, qg_baseline::soft_dice},
 #ifdef QG_X86
-      {"avx2", avx2, qg_avx2::affine, qg_avx2::corrupt, qg_avx2::elastic, qg_avx2::morph, qg_avx2::overlap},
-      {"avx512", avx512, qg_avx512::affine, qg_avx512::corrupt, qg_avx512::elastic, qg_avx512::morph, qg_avx512::overlap},
+      {"avx2", avx2, qg_avx2::affine, qg_avx2::corrupt, qg_avx2::elastic, qg_avx2::losses, qg_avx2::morph, qg_avx2::overlap,
+       qg_avx2::soft_dice},
+      {"avx512", avx512, qg_avx512::affine, qg_avx512::corrupt, qg_avx512::elastic, qg_avx512::losses, qg_avx512::morph, qg_avx512::overlap,
+       qg_avx512::soft_dice},
 #endif
   };
   return all;
@@ -141,6 +147,30 @@ void overlap(uintptr_t a, uintptr_t b, uintptr_t counts, int classes, int64_t ba
   check(result);
 }
 
+void losses(qg::PlaneNumbers logits, qg::PlaneNumbers target, qg::PlaneNumbers pixel_weights, qg::PlaneNumbers gradient,
+            qg::LossNumbers numbers, qg::LossSize size, uintptr_t sums, uintptr_t losses, uintptr_t weights, int threads) {
+  qg::LossTask task = qg::loss_task(logits, target, pixel_weights, gradient, numbers, size, sums, losses, weights);
+  task.threads = qg::usable_threads(threads);
+  int result;
+  {
+    py::gil_scoped_release released;
+    result = chosen->losses(task);
+  }
+  check(result);
+}
+
+void soft_dice(qg::PlaneNumbers probs, qg::PlaneNumbers target, qg::PlaneNumbers probs_grad, qg::PlaneNumbers target_grad, int form,
+               int pass, qg::LossSize size, uintptr_t sums, uintptr_t scores, uintptr_t weights, int threads) {
+  qg::SoftDiceTask task = qg::soft_dice_task(probs, target, probs_grad, target_grad, form, pass, size, sums, scores, weights);
+  task.threads = qg::usable_threads(threads);
+  int result;
+  {
+    py::gil_scoped_release released;
+    result = chosen->soft_dice(task);
+  }
+  check(result);
+}
+
 py::tuple philox(uint32_t block, uint32_t stream, uint64_t sample, uint64_t seed) {
   const core::Words4 v = core::philox(block, stream, sample, seed);
   return py::make_tuple(v.word[0], v.word[1], v.word[2], v.word[3]);
@@ -155,8 +185,10 @@ PYBIND11_MODULE(_C, m) {
   m.def("set_isa", set_isa, py::arg("name"));
   m.def("affine", affine);
   m.def("elastic", elastic);
+  m.def("losses", losses);
   m.def("morph", morph);
   m.def("corrupt", corrupt);
   m.def("overlap", overlap);
+  m.def("soft_dice", soft_dice);
   m.def("philox", philox);
 }

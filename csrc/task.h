@@ -82,4 +82,51 @@ struct OverlapTask {
   int threads;
 };
 
+// Pixels of a tensor as they lie: any strides, in elements. Axes that follow each other without a gap are told as one.
+enum NumberKind { kFloat = 0, kHalf = 1, kBrain = 2, kByte = 3, kSigned = 4, kShort = 5, kInt = 6, kLong = 7 };
+
+struct Plane {
+  void* data;  // null: there is none
+  int kind;    // NumberKind
+  int64_t sample_stride, class_stride;
+  int64_t depth, height, width;
+  int64_t stride_z, stride_y, stride_x;
+};
+
+enum LossKind { kEntropyDice = 0, kSquared = 1, kDivergence = 2 };
+enum TargetForm { kLabels = 0, kProbabilities = 1, kLogits = 2 };
+enum LossPass { kForward = 0, kBackward = 1, kBoth = 2 };
+
+struct LossTask {
+  Plane logits;         // [batch, classes, pixels]; one class: a sigmoid's
+  Plane target;         // the same, or labels [batch, pixels]
+  Plane pixel_weights;  // [batch, pixels]
+  Plane gradient;       // like logits, written by kBackward and kBoth
+  int loss, form, pass;
+  bool ignores;  // labels `ignored` have no weight
+  int32_t ignored;
+  int64_t batch, pixels;
+  int classes;
+  // [batch, 1 + 2 f], f the foreground classes of kEntropyDice, else 0: the pixels' weight, then for each class sum(v p t) and
+  // sum(v p) + sum(v t) + eps. Written by kForward, read by kBackward.
+  float* sums;
+  float* losses;         // [batch]; null in kBackward; 0 in kBoth where the weight is 0
+  const float* weights;  // [batch]: the gradient is that of sum(weights * losses); null in kForward
+  int threads;
+};
+
+struct SoftDiceTask {
+  Plane probs;        // [batch, classes, pixels], the foreground alone: class k is label k + 1
+  Plane target;       // the same, or labels [batch, pixels]
+  Plane probs_grad;   // like probs; null where not wanted
+  Plane target_grad;  // like target; null where not wanted
+  int form, pass;     // kLabels or kProbabilities; kForward or kBackward
+  int64_t batch, pixels;
+  int classes;
+  float* sums;           // [batch, classes, 2]: sum(p t) and sum(p) + sum(t) + eps
+  float* scores;         // [batch, classes]; null in kBackward
+  const float* weights;  // [batch, classes]: the gradient is that of sum(weights * scores); null in kForward
+  int threads;
+};
+
 }  // namespace qg

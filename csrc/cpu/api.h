@@ -14,11 +14,13 @@ int usable_threads(int wanted);
 }  // namespace qg
 
 // Each returns 0, or 1 where there was no memory.
-#define QG_DECLARE_KERNELS(isa)             \
-  namespace isa {                           \
-  int affine(const qg::AffineTask& task);   \
-  int corrupt(const qg::CorruptTask& task); \
-  int elastic(const qg::ElasticTask& task); \
-  int morph(const qg::MorphTask& task);     \
-  int overlap(const qg::OverlapTask& task); \
+#define QG_DECLARE_KERNELS(isa)                \
+  namespace isa {                              \
+  int affine(const qg::AffineTask& task);      \
+  int corrupt(const qg::CorruptTask& task);    \
+  int elastic(const qg::ElasticTask& task);    \
+  int losses(const qg::LossTask& task);        \
+  int morph(const qg::MorphTask& task);        \
+  int overlap(const qg::OverlapTask& task);    \
+  int soft_dice(const qg::SoftDiceTask& task); \
   }

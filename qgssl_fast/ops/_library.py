@@ -27,3 +27,8 @@ def define(schema: str, function: Callable[..., Any], fake: Callable[..., Any]) 
 def direct(tensor: Tensor) -> bool:
     """Whether the kernel may be called without the dispatcher, which costs more than a small mask does."""
     return type(tensor) is Tensor and not torch.compiler.is_compiling()
+
+
+def differentiable(name: str, backward: Callable[..., Any], setup_context: Callable[..., Any]) -> None:
+    """Give the defined operator `name` a gradient: ``backward(ctx, *grads)`` of what ``setup_context`` keeps."""
+    torch.library.register_autograd(f"qgssl_fast::{name}", backward, setup_context=setup_context, lib=_library)

@@ -28,7 +28,7 @@ def test_sets_are_those_of_the_build(csrc):
 
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="the sets are x86's")
-@pytest.mark.parametrize("stem", ["affine", "corrupt", "elastic", "morph", "overlap"])
+@pytest.mark.parametrize("stem", ["affine", "corrupt", "elastic", "losses", "morph", "overlap", "soft_dice"])
 def test_no_symbol_is_shared_between_instruction_sets(compiler, csrc, tmp_path, stem):
     nm = shutil.which("nm")
     if nm is None:

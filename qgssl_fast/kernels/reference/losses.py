@@ -1,9 +1,8 @@
 """Segmentation losses per sample, in plain torch: the truth that fused kernels are measured against.
 
 Shapes are checked and layouts settled by :mod:`qgssl_fast.ops.losses`: `logits` [B, K, *S] with K = 1 (sigmoid) or
-K = C (softmax), `target` [B, K, *S] as probabilities (one-hot for hard labels), `pixels` (weights)
-[B, 1, *S] or None.
-Sums are taken in float32, in float64 where the input is float64.
+K = C (softmax); `target` labels [B, 1, *S], or probabilities or logits [B, K, *S]; `pixels` (weights) [B, 1, *S] or
+None. Sums are taken in float32, in float64 where the input is float64. Gradients are written out, as kernels have them.
 """
 
 from __future__ import annotations
@@ -16,71 +15,136 @@ EPS = 1e-6
 """Smoothing of the soft Dice (2 tp + EPS) / (|p| + |t| + EPS): exactly 1 where both are empty, about 0 where one is."""
 
 
+def loss_sums(
+    logits: Tensor, target: Tensor, pixels: Tensor | None, loss: str, target_logits: bool, ignore_index: int | None
+) -> tuple[Tensor, Tensor]:
+    """Losses [B], and what their gradient needs [B, 1 + 2F]: V = sum(v), then sum(v p t), sum(v (p + t)) + eps of each
+    foreground class for "entropy_dice" (F = 0 for the others).
+
+    "entropy_dice": 0.5 CE + 0.5 (1 - mean soft Dice of the foreground classes), CE = sum(v l) / V; "mse": sum(v (p -
+    t)^2) / (K V); "kl": sum(v sum_k t_k (log t_k - log p_k)) / V, of one logit the background too. 0 where V is 0.
+    """
+    z, p, t, v = _settle(logits, target, pixels, target_logits, ignore_index)
+    weight = v.flatten(1).sum(1)
+    if loss == "mse":
+        return _mean((p - t).square().mean(1, keepdim=True), v), weight[:, None]
+    if loss == "kl":
+        own = torch.special.xlogy(t, t).sum(1, keepdim=True)
+        if z.shape[1] == 1:
+            own = own + torch.special.xlogy(1 - t, 1 - t)
+        return _mean(own + cross_entropy(z, t), v), weight[:, None]
+    sums = _sums(_foreground(p), _foreground(t), v)
+    dice = (2 * sums[..., 0] + EPS) / sums[..., 1]
+    losses = 0.5 * _mean(cross_entropy(z, t), v) + 0.5 * (1 - dice.mean(1))
+    return losses, torch.cat((weight[:, None], sums.flatten(1)), 1)
+
+
+def loss_gradient(
+    weights: Tensor,
+    sums: Tensor,
+    logits: Tensor,
+    target: Tensor,
+    pixels: Tensor | None,
+    loss: str,
+    target_logits: bool,
+    ignore_index: int | None,
+) -> Tensor:
+    """d sum(weights * losses) / d logits = v (a (p_k T - t_k) + p_k (h_k - sum_j p_j h_j)), T = sum_j t_j, with h the
+    loss's derivative by the probabilities; of one logit v (a (p - t) + h p (1 - p))."""
+    _, p, t, v = _settle(logits, target, pixels, target_logits, ignore_index)
+    one = (-1, *[1] * (p.ndim - 1))
+    share = (weights / sums[:, 0].where(sums[:, 0] > 0, torch.inf)).view(one)
+    a, h = share, torch.zeros_like(p)
+    if loss == "mse":
+        a, h = 0 * share, 2 * share / p.shape[1] * (p - t)
+    elif loss == "entropy_dice":
+        tp, area = sums[:, 1:].unflatten(1, (-1, 2)).unbind(2)
+        part = -0.5 * weights[:, None] / tp.shape[1]
+        both, either = (x.view(*x.shape, *one[2:]) for x in (2 * part / area, part * (2 * tp + EPS) / area**2))
+        a = 0.5 * share
+        _foreground(h).copy_(both * _foreground(t) - either)
+    if p.shape[1] == 1:
+        gradient = v * (a * (p - t) + h * p * (1 - p))
+    else:
+        gradient = v * (a * (p * t.sum(1, keepdim=True) - t) + p * (h - (p * h).sum(1, keepdim=True)))
+    return torch.empty_like(logits).copy_(gradient)
+
+
+def loss_at_once(
+    logits: Tensor, target: Tensor, weights: Tensor, loss: str, target_logits: bool
+) -> tuple[Tensor, Tensor]:
+    """Losses [B] and d sum(weights * losses) / d logits, of "mse" and "kl" with all pixels alike."""
+    losses, sums = loss_sums(logits, target, None, loss, target_logits, None)
+    return losses, loss_gradient(weights, sums, logits, target, None, loss, target_logits, None)
+
+
+def dice_sums(probs: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Soft Dice [B, K] and its sums [B, K, 2]: sum(p t), sum(p) + sum(t) + eps. Class k of labels is k + 1."""
+    sums = _sums(*_pair(probs, target))
+    return (2 * sums[..., 0] + EPS) / sums[..., 1], sums
+
+
+def dice_gradient(weights: Tensor, sums: Tensor, probs: Tensor, target: Tensor, of_target: bool) -> Tensor:
+    """d sum(weights * dice) / d probs = weights (2 t - dice) / (sum(p) + sum(t) + eps); by the target, p for t."""
+    p, t = _pair(probs, target)
+    dice = (2 * sums[..., 0] + EPS) / sums[..., 1]
+    scale, dice = (x.view(*x.shape, *[1] * (p.ndim - 2)) for x in (weights / sums[..., 1], dice))
+    gradient = scale * (2 * (p if of_target else t) - dice)
+    return torch.empty_like(target if of_target else probs).copy_(gradient)
+
+
 def accumulate(x: Tensor) -> Tensor:
     return x if x.dtype == torch.float64 else x.float()
 
 
-def one_hot(labels: Tensor, channels: int, dtype: torch.dtype) -> Tensor:
-    """Labels [B, *S] as [B, K, *S]; K = 1 has label 1 alone. A label outside the classes is in no channel."""
-    classes = torch.arange(channels, device=labels.device) if channels > 1 else torch.ones(1, device=labels.device)
-    return (labels.unsqueeze(1) == classes.view(-1, *[1] * (labels.ndim - 1))).to(dtype)
+def probabilities(logits: Tensor) -> Tensor:
+    return logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)
 
 
-def soft_dice(probs: Tensor, target: Tensor, pixels: Tensor | None = None) -> Tensor:
-    """[B, K]: (2 sum(v p t) + eps) / (sum(v p) + sum(v t) + eps), v the pixel weights (1 where None)."""
-    p, t = accumulate(probs).flatten(2), accumulate(target).flatten(2)
-    v = 1 if pixels is None else accumulate(pixels).flatten(2)
-    return (2 * (v * p * t).sum(2) + EPS) / ((v * p).sum(2) + (v * t).sum(2) + EPS)
-
-
-def pixel_mean(values: Tensor, pixels: Tensor | None) -> Tensor:
-    """[B] from values [B, *S]: sum(v l) / sum(v); 0 where all pixel weights of a sample are 0."""
-    values = values.flatten(1)
-    if pixels is None:
-        return values.mean(1)
-    v = accumulate(pixels).flatten(1)
-    total = v.sum(1)
-    return (v * values).sum(1) / total.where(total > 0, 1)
+def one_hot(labels: Tensor, classes: Tensor, dtype: torch.dtype) -> Tensor:
+    """Labels [B, 1, *S] as [B, K, *S]. A label outside the classes is in no channel."""
+    return (labels.long() == classes.view(-1, *[1] * (labels.ndim - 2))).to(dtype)
 
 
 def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    """[B, *S]: -sum_k t_k log p_k, for K = 1 the binary one."""
+    """[B, 1, *S]: -sum_k t_k log p_k, for K = 1 the binary one."""
     if logits.shape[1] == 1:
-        return F.binary_cross_entropy_with_logits(logits, target, reduction="none").squeeze(1)
-    return -(target * F.log_softmax(logits, 1)).sum(1)
+        return F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    return -(target * F.log_softmax(logits, 1)).sum(1, keepdim=True)
 
 
-def entropy_dice(logits: Tensor, target: Tensor, pixels: Tensor | None = None) -> Tensor:
-    """[B]: 0.5 CE + 0.5 (1 - mean soft Dice of the foreground classes); a sample without pixel weight has 0."""
-    logits = accumulate(logits)
-    target = target.to(logits.dtype)
-    binary = logits.shape[1] == 1
-    probs = logits.sigmoid() if binary else logits.softmax(1)[:, 1:]
-    dice = soft_dice(probs, target if binary else target[:, 1:], pixels)
-    return 0.5 * pixel_mean(cross_entropy(logits, target), pixels) + 0.5 * (1 - dice.mean(1))
+def _settle(
+    logits: Tensor, target: Tensor, pixels: Tensor | None, target_logits: bool, ignore_index: int | None
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Logits, probabilities, target as probabilities, weights of pixels."""
+    z = accumulate(logits)
+    v = torch.ones_like(z[:, :1]) if pixels is None else pixels.to(z.dtype)
+    if target.is_floating_point():
+        t = target.to(z.dtype)
+        return z, probabilities(z), probabilities(t) if target_logits else t, v
+    classes = torch.arange(z.shape[1], device=z.device) + (1 if z.shape[1] == 1 else 0)  # one logit is label 1's
+    if ignore_index is not None:
+        v = v * (target.long() != ignore_index)
+    return z, probabilities(z), one_hot(target, classes, z.dtype), v
 
 
-def squared(logits: Tensor, target: Tensor, pixels: Tensor | None = None) -> Tensor:
-    """[B]: mean over classes and pixels of (p - t)^2."""
-    logits = accumulate(logits)
-    probs = logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)
-    return pixel_mean((probs - target.to(probs.dtype)).square().mean(1), pixels)
+def _foreground(x: Tensor) -> Tensor:
+    return x if x.shape[1] == 1 else x[:, 1:]
 
 
-def divergence(logits: Tensor, target: Tensor, pixels: Tensor | None = None) -> Tensor:
-    """[B]: mean over pixels of KL(t || p) = sum_k t_k (log t_k - log p_k); the binary one counts the background too."""
-    logits = accumulate(logits)
-    target = target.to(logits.dtype)
-    own = torch.special.xlogy(target, target).sum(1)
-    if logits.shape[1] == 1:
-        own = own + torch.special.xlogy(1 - target, 1 - target).sum(1)
-    return pixel_mean(own + cross_entropy(logits, target), pixels)
+def _sums(p: Tensor, t: Tensor, v: Tensor | float = 1.0) -> Tensor:
+    both, either = ((v * x).flatten(2).sum(2) for x in (p * t, p + t))
+    return torch.stack((both, either + EPS), 2)
 
 
-def weighted_mean(losses: Tensor, weights: Tensor, pixels: Tensor | None = None) -> Tensor:
-    """sum(w l) / sum(w); 0 where all w are 0. A sample none of whose pixels counts has no weight."""
-    weights = weights.to(losses.dtype)
-    if pixels is not None:
-        weights = weights * (pixels.flatten(1) > 0).any(1)
-    total = weights.sum()
-    return (weights * losses).sum() / total.where(total > 0, 1)
+def _mean(values: Tensor, v: Tensor) -> Tensor:
+    """[B]: sum(v l) / sum(v), 0 where all v are 0."""
+    total = v.flatten(1).sum(1)
+    return (v * values).flatten(1).sum(1) / total.where(total > 0, 1)
+
+
+def _pair(probs: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    p = accumulate(probs)
+    if target.is_floating_point():
+        return p, target.to(p.dtype)
+    return p, one_hot(target, 1 + torch.arange(p.shape[1], device=p.device), p.dtype)

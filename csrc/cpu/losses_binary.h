@@ -1,0 +1,74 @@
+// One logit a pixel: p = sigmoid(x).
+#pragma once
+#include "../core/floats.h"
+#include "../task.h"
+
+namespace QG_NAMESPACE {
+
+// What the gradient of a sample's loss is made of, its weight in it:
+// dL/dx_k = v (entropy (p_k T - t_k) + p_k (h_k - sum_j p_j h_j)), T = sum_j t_j, with h_k = both_k t_k + any_k for Dice and
+// h_k = square (p_k - t_k) for squares. One logit: dL/dx = v (entropy (p - t) + h p (1 - p)).
+struct Slopes {
+  float entropy, square;
+  const float *both, *any;
+};
+
+struct BinaryBlock {
+  const float *x, *t, *v;  // logits; probabilities or logits of the target; weights
+  float* out;
+  int n;  // whole steps
+};
+
+// t log t, 0 for t = 0.
+QG_HD Floats t_log_t(Floats t) { return only(t >= 1.17549435e-38f, t * log_of(larger(t, all(1.17549435e-38f)))); }
+
+// totals: sums of v l, v, v p t and v (p + t) over the pixels seen so far.
+template <int kLoss, int kForm, bool kWeighted, int kPass>
+QG_ROW void binary_block(const BinaryBlock& block, const Slopes& slopes, double* totals) {
+  constexpr bool kLossWanted = kPass != qg::kBackward, kGradWanted = kPass != qg::kForward;
+  Sum loss, weight, both, any;
+  loss.clear(), weight.clear(), both.clear(), any.clear();
+  const float dice_both = kLoss == qg::kEntropyDice && kGradWanted ? slopes.both[0] : 0;
+  const float dice_any = kLoss == qg::kEntropyDice && kGradWanted ? slopes.any[0] : 0;
+  for (int i = 0; i < block.n; i += kStep) {
+    for (int part = 0; part < kParts; ++part) {
+      const int at = i + part * kLanes;
+      const Floats x = load(block.x + at), given = load(block.t + at);
+      const Floats v = kWeighted ? load(block.v + at) : all(1.0f);
+      const Sigmoid student(x);
+      const Floats t = kForm == qg::kLogits ? Sigmoid(given).p : given;
+      const Floats p = student.p, off = p - t;
+      if (kLossWanted) {
+        Floats l;
+        if (kLoss == qg::kSquared) {
+          l = off * off;
+        } else {
+          l = (larger(x, Floats{}) - x * t) + student.rest();
+          if (kLoss == qg::kDivergence && kForm == qg::kLogits) l += t * given - (larger(given, Floats{}) + Sigmoid(given).rest());
+          if (kLoss == qg::kDivergence && kForm == qg::kProbabilities) l += t_log_t(t) + t_log_t(1.0f - t);
+        }
+        loss.add(part, kWeighted ? v * l : l);
+        if (kWeighted) weight.add(part, v);
+        if (kLoss == qg::kEntropyDice) {
+          both.add(part, kWeighted ? v * (p * t) : p * t);
+          any.add(part, kWeighted ? v * (p + t) : p + t);
+        }
+      }
+      if (kGradWanted) {
+        Floats g;
+        if (kLoss == qg::kSquared) g = (off * slopes.square) * student.slope;
+        if (kLoss == qg::kDivergence) g = off * slopes.entropy;
+        if (kLoss == qg::kEntropyDice) g = off * slopes.entropy + (t * dice_both + dice_any) * student.slope;
+        store(block.out + at, kWeighted ? v * g : g);
+      }
+    }
+  }
+  if (!kLossWanted) return;
+  totals[0] += loss.total();
+  totals[1] += kWeighted ? weight.total() : 0;
+  if (kLoss != qg::kEntropyDice) return;
+  totals[2] += both.total();
+  totals[3] += any.total();
+}
+
+}  // namespace QG_NAMESPACE
