@@ -143,6 +143,8 @@ class Engine:
 
     def release(self) -> None:
         """After a stage: forget its networks, so that the next one's clipping does not look at them."""
+        if isinstance(self._take_step, spans.Profile):
+            self._take_step.close()
         self.accelerator.wait_for_everyone()
         self.accelerator.free_memory()
 

@@ -108,8 +108,16 @@ def _same_settings(saved: Path, config: Config) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """What a finished stage wrote; None where it has not finished."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    """What a finished stage wrote; None where it has not finished. InputError where the file is none of ours."""
+    if not path.exists():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: damaged ({error}); remove it to do this stage again") from None
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: wanted a JSON object, got {type(found).__name__}; remove it to do this stage again")
+    return found
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -97,32 +97,43 @@ class Profile:
         self.take_step, self.networks, self.start, self.cuda = take_step, networks, start, cuda
         self.path = folder / f"{name.replace('/', '-')}.txt"
         self.hooks: list[Any] = []
-        self.table = ""
+        self.trace: Any = None
+        self.steps, self.table = 0, ""
 
     def __call__(self, step: int) -> Any:
         global _recorder
-        at = step - self.start
-        if at == 0:
+        if self.steps == 0 and step >= self.start and not self.table:
             _recorder = Recorder(self.cuda)
             self._watch_networks()
-        elif at == TIMED and _recorder is not None:
-            self.table = table(_recorder.seconds(), TIMED)
+        elif self.steps == TIMED and self.trace is None:
+            self._close_table()
             self.trace = profile(activities=[ProfilerActivity.CPU, *[ProfilerActivity.CUDA] * self.cuda])
             self.trace.start()
-        elif at == TIMED + TRACED and self.table:
-            self._finish()
+        elif self.steps == TIMED + TRACED:
+            self.close()
+        self.steps += bool(self.hooks)
         return self.take_step(step)
 
-    def _finish(self) -> None:
+    def close(self) -> None:
+        """Write what there is, also where the stage had fewer steps."""
         global _recorder
-        self.trace.stop()
-        _recorder = None
+        if not self.hooks:
+            return
+        if not self.table:
+            self._close_table()
         for hook in self.hooks:
             hook.remove()
+        self.hooks, _recorder = [], None
+        if self.trace is not None:
+            self.trace.stop()
+            with replacing(self.path.with_suffix(".json")) as beside:
+                self.trace.export_chrome_trace(str(beside))
+
+    def _close_table(self) -> None:
+        assert _recorder is not None
+        self.table = table(_recorder.seconds(), self.steps)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_text(self.path, self.table + "\n")
-        with replacing(self.path.with_suffix(".json")) as beside:
-            self.trace.export_chrome_trace(str(beside))
 
     def _watch_networks(self) -> None:
         """A forward pass counts as networks wherever it is called."""

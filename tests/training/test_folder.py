@@ -1,7 +1,9 @@
 import pytest
+import torch
+from safetensors import safe_open
 
 from qgssl_fast.errors import InputError
-from qgssl_fast.files import replacing, write_text
+from qgssl_fast.files import replacing, write_tensors, write_text
 from qgssl_fast.training.config import Config
 from qgssl_fast.training.folder import choose, open_run, removed_if_refused
 
@@ -53,6 +55,19 @@ def test_nothing_half_written(tmp_path):
         fail()
     assert path.read_text() == "whole"
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_the_same_tensors_give_the_same_bytes(tmp_path):
+    tensors = {"b": torch.arange(3), "a": torch.zeros(2, 2)}
+    notes = {name: f'"{name}" é\n' for name in ("kind", "size", "classes", "state", "hash")}
+    written = set()
+    for k in range(20):
+        path = write_tensors(tmp_path / f"{k}.safetensors", dict(tensors), dict(notes))
+        written.add(path.read_bytes())
+    assert len(written) == 1
+    with safe_open(path, "pt") as file:
+        assert file.metadata() == notes
+        assert torch.equal(file.get_tensor("b"), tensors["b"])
 
 
 def refuse(folder, inside):
