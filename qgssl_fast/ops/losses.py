@@ -15,6 +15,7 @@ host wait; otherwise a label outside the classes counts as no class. ``backend=`
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -24,6 +25,15 @@ from . import _loss_ops as ops
 
 KINDS = {"mse": "mse", "kl": "kl", "bce_dice": "entropy_dice", "ce_dice": "entropy_dice"}
 MOST_CLASSES = 255
+
+
+def _alone(total: Tensor) -> Tensor:
+    return total
+
+
+mean_over_ranks: Callable[[Tensor], Tensor] = _alone
+"""What makes of this process's sum of weights the mean of all ranks' sums: a trainer of several ranks sets it, and the
+mean over ranks of `consistency` is then that of all samples."""
 
 
 def soft_dice(probs: Tensor, target: Tensor, *, backend: str = "auto") -> Tensor:
@@ -133,7 +143,7 @@ def consistency(
 
 def _shares(weights: Tensor) -> Tensor:
     """w / sum(w); 0 where all w are 0."""
-    total = weights.sum()
+    total = mean_over_ranks(weights.sum())
     return weights / total.where(total > 0, 1)
 
 

@@ -13,9 +13,11 @@ import torch.distributed as dist
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast_object_list, gather_object
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from ..errors import InputError, ToldElsewhere
+from ..ops import losses
 from . import spans
 from .config import Config
 from .graphs import Graphs
@@ -122,6 +124,13 @@ class Engine:
         if self.parts[0].count > 1:
             for network in stage.networks.values():
                 as_one(network, self._position, self.device)
+        if self.ranks > 1:
+            losses.mean_over_ranks = mean_over_ranks  # of sum(w) in sum(w l) / sum(w)
+            for network in stage.networks.values():
+                # DDP would wait for gradients that never come, of U-Net++'s coarse outputs for instance.
+                DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(
+                    network, _never_used(stage, network)
+                )
         prepared = self.accelerator.prepare(*stage.networks.values(), stage.optimizer)
         stage.optimizer = prepared[-1]
         networks: list[Any] = [torch.compile(network) if self.compile else network for network in prepared[:-1]]
@@ -143,6 +152,7 @@ class Engine:
 
     def release(self) -> None:
         """After a stage: forget its networks, so that the next one's clipping does not look at them."""
+        losses.mean_over_ranks = losses._alone
         if isinstance(self._take_step, spans.Profile):
             self._take_step.close()
         self.accelerator.wait_for_everyone()
@@ -229,6 +239,20 @@ class Engine:
     def load_scaler(self, state: dict[str, Any]) -> None:
         if self.accelerator.scaler is not None and state:
             self.accelerator.scaler.load_state_dict(state)
+
+
+def _never_used(stage: Stage, network: nn.Module) -> list[str]:
+    """Names of parameters that get no gradient in a step where every lambda has its last value."""
+    last = stage.epochs * stage.steps_per_epoch - 1
+    buffers = {name: value.clone() for name, value in network.named_buffers()}
+    loss, _ = stage.loss(stage.draw(min(last, stage.patience_from * stage.steps_per_epoch), Part()))
+    loss.backward()
+    unused = [name for name, parameter in network.named_parameters() if parameter.grad is None]
+    network.zero_grad()
+    with torch.no_grad():
+        for name, value in network.named_buffers():
+            value.copy_(buffers[name])
+    return unused
 
 
 def _check_device(config: Config) -> None:

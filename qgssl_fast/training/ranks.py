@@ -18,24 +18,12 @@ def world() -> tuple[int, int]:
 
 
 def mean_over_ranks(values: Tensor) -> Tensor:
-    """The mean of a tensor over all ranks, on the device."""
-    if world()[1] > 1:
-        dist.all_reduce(values)
-        values /= world()[1]
-    return values
-
-
-def share(weight: Tensor) -> Tensor:
-    """What a loss sum(w l) / sum(w) of this rank is to be multiplied by, so that the mean over ranks is that of all.
-
-    weight: sum(w) of this rank, 0-dim. Gives ranks * weight / (the sum of all weights), 0 where that is 0.
-    """
-    ranks = world()[1]
-    if ranks == 1:
-        return torch.ones_like(weight)
-    total = weight.detach().clone()
+    """The mean of a tensor over all ranks, on the device; without a gradient."""
+    if world()[1] == 1:
+        return values
+    total = values.detach().clone()
     dist.all_reduce(total)
-    return torch.where(total > 0, ranks * weight.detach() / total, torch.zeros_like(total))
+    return total / world()[1]
 
 
 def own(count: int) -> slice:

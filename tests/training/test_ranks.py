@@ -12,18 +12,20 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from qgssl_fast.ops import losses
 from qgssl_fast.training import ranks
 
 SETTINGS = """
 images: {size: [32, 32]}
 phantoms: {train: 6, val: 5, test: 3, unlabeled: 8}
-methods: [PL-QW, QAR, CPS]
-weak:
+methods: [PL-QW, QAR, CPS-QW]
+weak: # a network with parameters that are never used
+  network: BasicUNetPlusPlus
   epochs: 2
   steps_per_epoch: 3
   batch: 4
   snapshots: [1, 2]
-  options: {channels: [4, 8], strides: [2], bias: false}
+  options: {features: [4, 4, 4, 4, 8, 4], bias: false}
 quality: {epochs: 2, steps_per_epoch: 4, batch: 8, backbone: small, options: {features: [4, 8]}}
 segmenter:
   epochs: 3
@@ -88,10 +90,21 @@ def test_more_ranks_than_images(tmp_path):
 def test_alone_all_is_as_it_is():
     values = torch.arange(5.0)
     assert torch.equal(ranks.gather(values[ranks.own(5)], 5), values)
-    assert float(ranks.share(torch.tensor(3.0))) == 1
     assert torch.equal(ranks.mean_over_ranks(values), values)
     network = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2))
     assert isinstance(ranks.as_one(network, [], torch.device("cpu"))[1], nn.BatchNorm2d)
+
+
+def test_weighted_means_over_ranks(monkeypatch):
+    """The mean over two ranks of sum(w l) / sum(w), each with the mean of both sums below, is that of all samples."""
+    torch.manual_seed(0)
+    logits, labels = torch.randn(6, 1, 8, 8), (torch.rand(6, 8, 8) > 0.5).to(torch.uint8)
+    weights = torch.tensor([0.0, 0.9, 0.2, 0.0, 0.0, 0.4])
+    whole = losses.consistency(logits, labels, weights, "bce_dice")
+    halves = [slice(0, 3), slice(3, 6)]
+    monkeypatch.setattr(losses, "mean_over_ranks", lambda total: weights.sum() / 2)
+    parts = [losses.consistency(logits[half], labels[half], weights[half], "bce_dice") for half in halves]
+    assert float(sum(parts) / 2) == pytest.approx(float(whole), rel=1e-5)
 
 
 def test_batch_norm_over_ranks_is_torchs(monkeypatch):

@@ -19,7 +19,6 @@ from ...quality.guide import Guide
 from ..config import LambdaConfig, SegmenterConfig
 from ..ema import Ema
 from ..inference import mean_dice
-from ..ranks import share
 from ..schedule import Order, ramp, stable_seed
 from ..spans import span
 from ..stage import Batch, Part, Stage, adamw, to_device
@@ -90,10 +89,8 @@ class SegmenterStage(Stage):
         with span("losses"):
             student = students if self.method.networks > 1 else students[0]
             found = self.method.losses(student, self.ema.teacher, unlabelled, self.guide)
-            total, method = supervised, found.method
-            if method is not None and "weight_mean" in found.logs:  # sum(w l) / sum(w), over all ranks
-                method = method * share(found.logs["weight_mean"])
-            for name, term in (("method", method), ("regularizer", found.regularizer)):
+            total = supervised
+            for name, term in (("method", found.method), ("regularizer", found.regularizer)):
                 if term is not None:
                     weight = batch[f"lambda_{name}"]
                     total = total + weight * term
