@@ -76,7 +76,8 @@ def test_a_loss_that_is_not_finite(bad, term, make_stage, make_engine, make_log,
         calls.append(1)
         if len(calls) == 3:  # the third step with unlabelled images, step 6
             if bad is None:
-                found.method.register_hook(lambda gradient: gradient * float("nan"))
+                weight = next(stage.model.parameters())
+                weight.register_hook(lambda gradient: gradient * float("nan"))
             else:
                 found.method = found.method + bad
         return found

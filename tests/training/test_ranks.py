@@ -62,10 +62,10 @@ def rows(out):
 
 def test_two_ranks_train_to_the_weights_of_one(tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
-    launch(tmp_path, 1, "--out", str(one))
+    alone = launch(tmp_path, 1, "--out", str(one)).stdout
     said = launch(tmp_path, 2, "--out", str(two)).stdout
     assert "2 ranks" in said
-    assert said.count("PL-QW") == launch(tmp_path, 1, "--out", str(one)).stdout.count("PL-QW"), "one rank speaks"
+    assert said.count("PL-QW") == alone.count("PL-QW") > 0, "one rank speaks"
     compared = 0
     for path in sorted(one.rglob("last.safetensors")):
         ours, theirs = load_file(two / path.relative_to(one)), load_file(path)
