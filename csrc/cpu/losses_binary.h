@@ -43,14 +43,16 @@ QG_ROW void binary_block(const BinaryBlock& block, const Slopes& slopes, double*
         if (kLoss == qg::kSquared) {
           l = off * off;
         } else {
-          l = (larger(x, Floats{}) - x * t) + student.rest();
+          l = fused(-x, t, larger(x, Floats{})) + student.rest();
           if (kLoss == qg::kDivergence && kForm == qg::kLogits) l += t * given - (larger(given, Floats{}) + Sigmoid(given).rest());
           if (kLoss == qg::kDivergence && kForm == qg::kProbabilities) l += t_log_t(t) + t_log_t(1.0f - t);
         }
-        loss.add(part, kWeighted ? v * l : l);
-        if (kWeighted) weight.add(part, v);
+        if (kWeighted)
+          loss.add(part, v, l), weight.add(part, v);
+        else
+          loss.add(part, l);
         if (kLoss == qg::kEntropyDice) {
-          both.add(part, kWeighted ? v * (p * t) : p * t);
+          both.add(part, kWeighted ? v * p : p, t);
           any.add(part, kWeighted ? v * (p + t) : p + t);
         }
       }
@@ -58,7 +60,7 @@ QG_ROW void binary_block(const BinaryBlock& block, const Slopes& slopes, double*
         Floats g;
         if (kLoss == qg::kSquared) g = (off * slopes.square) * student.slope;
         if (kLoss == qg::kDivergence) g = off * slopes.entropy;
-        if (kLoss == qg::kEntropyDice) g = off * slopes.entropy + (t * dice_both + dice_any) * student.slope;
+        if (kLoss == qg::kEntropyDice) g = fused(fused(t, dice_both, dice_any), student.slope, off * slopes.entropy);
         store(block.out + at, kWeighted ? v * g : g);
       }
     }

@@ -72,10 +72,10 @@ QG_ROW void classes_block(const ClassBlock& block, const Slopes& slopes, double*
         }
         if (kDice && k > 0) {
           if (kLossWanted) {
-            both[k - 1].add(part, kWeighted ? v * (p * t) : p * t);
+            both[k - 1].add(part, kWeighted ? v * p : p, t);
             any[k - 1].add(part, kWeighted ? v * (p + t) : p + t);
           }
-          if (kGradWanted) slope += p * (t * slopes.both[k - 1] + slopes.any[k - 1]);
+          if (kGradWanted) slope = fused(p, fused(t, slopes.both[k - 1], slopes.any[k - 1]), slope);
         }
       }
       if (kLossWanted) {
@@ -83,8 +83,10 @@ QG_ROW void classes_block(const ClassBlock& block, const Slopes& slopes, double*
         if (kLoss != qg::kSquared) l = entropy + mass * log_of(student.sum);
         if (kOwn && kForm == qg::kProbabilities) l += own;
         if (kOwn && kForm == qg::kLogits) l += teacher.product * teacher.factor - log_of(teacher.sum);
-        loss.add(part, kWeighted ? v * l : l);
-        if (kWeighted) weight.add(part, v);
+        if (kWeighted)
+          loss.add(part, v, l), weight.add(part, v);
+        else
+          loss.add(part, l);
       }
       if (!kGradWanted) continue;
       for (int k = 0; k < classes; ++k) {
@@ -92,7 +94,7 @@ QG_ROW void classes_block(const ClassBlock& block, const Slopes& slopes, double*
         Floats g{};
         if (kLoss != qg::kSquared) g = (p * mass - t) * slopes.entropy;
         if (kLoss == qg::kSquared) g = p * ((p - t) - slope) * slopes.square;
-        if (kDice) g += p * ((k > 0 ? t * slopes.both[k - 1] + slopes.any[k - 1] : Floats{}) - slope);
+        if (kDice) g = fused(p, (k > 0 ? fused(t, slopes.both[k - 1], slopes.any[k - 1]) : Floats{}) - slope, g);
         store(block.out[k] + at, kWeighted ? v * g : g);
       }
     }

@@ -6,6 +6,7 @@ alone (of soft Dice by both arguments), once: it has no gradient of its own.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 from .. import backend as backends
 from ._library import define, differentiable, direct
 
-_FUNCTIONS = ("loss_sums", "loss_gradient", "loss_at_once", "dice_sums", "dice_gradient")
+mean_over_ranks: Callable[[Tensor], Tensor] | None = None  # set by losses.over_ranks
 
 
 def loss_sums(
@@ -28,35 +29,51 @@ def loss_sums(
 ) -> tuple[Tensor, Tensor]:
     """Losses [B] and their sums; differentiable in the logits."""
     arguments = (logits, target, pixels, loss, target_logits, ignore_index, backend)
-    run = _loss_sums if _alone(logits) else _operators["loss_sums"]
-    losses, sums = run(*arguments)
+    losses, sums = _call("loss_sums", logits.requires_grad, arguments)
     return losses, sums
 
 
-def weighted_loss(
-    logits: Tensor, target: Tensor, weights: Tensor, loss: str, target_logits: bool, backend: str
+def mean_loss(
+    logits: Tensor,
+    target: Tensor,
+    pixels: Tensor | None,
+    weights: Tensor,
+    loss: str,
+    target_logits: bool,
+    backend: str,
 ) -> Tensor:
-    """sum(weights * losses) of "mse" or "kl" with all pixels alike, its gradient made while the pixels are at hand."""
-    total, _ = _operators["loss_at_once"](logits, target, weights, loss, target_logits, backend)
-    out: Tensor = total
+    """sum(w l) / sum(w), 0 where all w are 0; a sample whose pixels all have weight 0 has weight 0.
+
+    Squares and divergences of pixels that count alike have their gradient made while the pixels are at hand.
+    """
+    wanted = logits.requires_grad and torch.is_grad_enabled()
+    at_once = wanted and pixels is None and loss != "entropy_dice"
+    arguments = (logits, target, pixels, weights, loss, target_logits, at_once, backend)
+    out: Tensor = _call("mean_loss", logits.requires_grad, arguments)[0]
     return out
 
 
 def dice(probs: Tensor, target: Tensor, backend: str) -> Tensor:
     """Soft Dice [B, K]; differentiable in both."""
-    run = _dice_sums if _alone(probs) and not target.requires_grad else _operators["dice_sums"]
-    scores, _ = run(probs, target, backend)
+    scores, _ = _call("dice_sums", probs.requires_grad or target.requires_grad, (probs, target, backend))
     out: Tensor = scores
     return out
 
 
-def weighted_sum(weights: Tensor, losses: Tensor) -> Tensor:
-    """sum(w l); what a sample without weight has as loss does not matter."""
-    return (weights * losses.where(weights != 0, 0)).sum()
+def _call(name: str, wanted: bool, arguments: tuple[Any, ...]) -> Any:
+    """The kernel itself, the kernel with a gradient, or the operator, which costs more than a small batch does."""
+    if not direct(arguments[0]):
+        return _operators[name](*arguments)
+    if not _plain(arguments[0]):
+        return _functional[name].apply(*arguments)
+    if wanted and torch.is_grad_enabled():
+        return _eager[name].apply(*arguments)
+    return _served[name](*arguments)
 
 
-def _alone(logits: Tensor) -> bool:
-    return direct(logits) and not (logits.requires_grad and torch.is_grad_enabled())
+def _plain(x: Tensor) -> bool:
+    """Neither traced nor wrapped by torch.func."""
+    return direct(x) and torch._C._functorch.peek_interpreter_stack() is None
 
 
 def _kernel(name: str, x: Tensor, backend: str) -> Any:
@@ -83,11 +100,32 @@ def _loss_gradient(weights: Tensor, sums: Tensor, logits: Tensor, *rest: Any) ->
     return out
 
 
-def _loss_at_once(
-    logits: Tensor, target: Tensor, weights: Tensor, loss: str, target_logits: bool, backend: str
-) -> tuple[Tensor, Tensor]:
-    losses, gradient = _kernel("loss_at_once", logits, backend)(logits, target, weights, loss, target_logits)
-    return weighted_sum(weights, losses), gradient
+def _mean_loss(
+    logits: Tensor,
+    target: Tensor,
+    pixels: Tensor | None,
+    weights: Tensor,
+    loss: str,
+    target_logits: bool,
+    at_once: bool,
+    backend: str,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The mean, each sample's share in it, and what the gradient needs: itself where it is made at once, else sums."""
+    if at_once:
+        shares = _shares(weights)
+        losses, kept = _kernel("loss_at_once", logits, backend)(logits, target, shares, loss, target_logits)
+    else:
+        losses, kept = _loss_sums(logits, target, pixels, loss, target_logits, None, backend)
+        shares = _shares(weights if pixels is None else weights * (kept[:, 0] > 0))
+    # What a sample without a share has as loss does not matter, NaN included.
+    return (shares * losses.where(shares != 0, 0)).sum(), shares, kept
+
+
+def _shares(weights: Tensor) -> Tensor:
+    total = weights.sum()
+    if mean_over_ranks is not None:
+        total = mean_over_ranks(total)
+    return weights / total.clamp_min(torch.finfo(weights.dtype).tiny)
 
 
 def _dice_sums(probs: Tensor, target: Tensor, backend: str) -> tuple[Tensor, Tensor]:
@@ -113,6 +151,13 @@ def _fake_sums(logits: Tensor, target: Tensor, pixels: Tensor | None, loss: str,
     return logits.new_empty(logits.shape[0], dtype=dtype), logits.new_empty(logits.shape[0], width, dtype=dtype)
 
 
+def _fake_mean(
+    logits: Tensor, target: Tensor, pixels: Tensor | None, weights: Tensor, loss: str, _: bool, at_once: bool, *__: Any
+) -> tuple[Tensor, Tensor, Tensor]:
+    losses, sums = _fake_sums(logits, target, pixels, loss)
+    return losses.new_empty(()), torch.empty_like(losses), torch.empty_like(logits) if at_once else sums
+
+
 def _fake_dice(probs: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
     dtype = _accumulated(probs)
     return probs.new_empty(probs.shape[:2], dtype=dtype), probs.new_empty(*probs.shape[:2], 2, dtype=dtype)
@@ -132,10 +177,11 @@ _operators = {
         _loss_gradient,
         lambda weights, sums, logits, *_: torch.empty_like(logits),
     ),
-    "loss_at_once": define(
-        f"loss_at_once(Tensor logits, Tensor target, Tensor weights, {_COMMON}, str backend) -> (Tensor, Tensor)",
-        _loss_at_once,
-        lambda logits, *_: (logits.new_empty((), dtype=_accumulated(logits)), torch.empty_like(logits)),
+    "mean_loss": define(
+        f"mean_loss(Tensor logits, Tensor target, Tensor? pixels, Tensor weights, {_COMMON}, bool at_once,"
+        " str backend) -> (Tensor, Tensor, Tensor)",
+        _mean_loss,
+        _fake_mean,
     ),
     "dice_sums": define(
         "dice_sums(Tensor probs, Tensor target, str backend) -> (Tensor, Tensor)",
@@ -162,22 +208,29 @@ def _differentiate_sums(ctx: Any, grad: Tensor | None, _: Any) -> tuple[Tensor |
     if grad is None:
         return (None, *nothing)
     logits, target, pixels, sums = ctx.saved_tensors
-    return (_operators["loss_gradient"](grad, sums, logits, target, pixels, *ctx.rest), *nothing)
+    run = _loss_gradient if _plain(grad) else _operators["loss_gradient"]
+    return (run(grad, sums, logits, target, pixels, *ctx.rest), *nothing)
 
 
-def _keep_gradient(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+def _keep_mean(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(output[1])
+    logits, target, pixels, _, ctx.loss, ctx.target_logits, ctx.at_once, ctx.backend = inputs
+    ctx.save_for_backward(*(output[2:] if ctx.at_once else (logits, target, pixels, *output[1:])))
 
 
-def _scale_gradient(ctx: Any, grad: Tensor | None, _: Any) -> tuple[Tensor | None, ...]:
-    (gradient,) = ctx.saved_tensors
-    nothing = (None,) * 5
+def _differentiate_mean(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
+    nothing = (None,) * 7
     if grad is None:
         return (None, *nothing)
-    if type(grad) is Tensor and type(gradient) is Tensor and grad.device.type == "cpu" and grad.item() == 1:
+    if not ctx.at_once:
+        logits, target, pixels, shares, sums = ctx.saved_tensors
+        run = _loss_gradient if _plain(grad) else _operators["loss_gradient"]
+        rest = (logits, target, pixels, ctx.loss, ctx.target_logits, None, ctx.backend)
+        return (run(grad * shares, sums, *rest), *nothing)
+    (gradient,) = ctx.saved_tensors
+    if _plain(grad) and grad.device.type == "cpu" and grad.item() == 1:
         return (gradient, *nothing)  # the usual case of a loss without a factor: no further pass
-    return ((gradient * grad).to(gradient.dtype), *nothing)
+    return (gradient * grad, *nothing)
 
 
 def _keep_dice(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -190,15 +243,36 @@ def _differentiate_dice(ctx: Any, grad: Tensor | None, _: Any) -> tuple[Tensor |
     if grad is None:
         return (None,) * 3
     probs, target, sums = ctx.saved_tensors
+    run = _dice_gradient if _plain(grad) else _operators["dice_gradient"]
     made = [
-        _operators["dice_gradient"](grad, sums, probs, target, bool(of_target), ctx.backend) if wanted else None
+        run(grad, sums, probs, target, bool(of_target), ctx.backend) if wanted else None
         for of_target, wanted in enumerate(ctx.needs_input_grad[:2])
     ]
     return (*made, None)
 
 
-for _name in _FUNCTIONS:
-    backends.register(_name, stem="losses", backends=("native", "reference"))
-differentiable("loss_sums", _differentiate_sums, _keep_sums)
-differentiable("loss_at_once", _scale_gradient, _keep_gradient)
-differentiable("dice_sums", _differentiate_dice, _keep_dice)
+def _add(name: str, served: Any, backward: Any, keep: Any) -> None:
+    differentiable(name, backward, keep)
+
+    def forward(ctx: Any, *arguments: Any) -> Any:
+        output = served(*arguments)
+        keep(ctx, arguments, output)
+        return output
+
+    # Torch's transforms ask for a setup_context, which costs each call 80 microseconds more.
+    parts = {"forward": forward, "backward": backward}
+    apart = {"forward": served, "backward": backward, "setup_context": keep}
+    _served[name] = served
+    for made, functions in ((_eager, parts), (_functional, apart)):
+        methods = {key: staticmethod(function) for key, function in functions.items()}
+        made[name] = type(name, (torch.autograd.Function,), methods)
+
+
+for _name in ("loss_sums", "loss_gradient", "loss_at_once", "dice_sums", "dice_gradient"):
+    backends.register(_name, stem="losses", backends=("triton", "native", "reference"))
+_served: dict[str, Any] = {}
+_eager: dict[str, Any] = {}
+_functional: dict[str, Any] = {}
+_add("loss_sums", _loss_sums, _differentiate_sums, _keep_sums)
+_add("mean_loss", _mean_loss, _differentiate_mean, _keep_mean)
+_add("dice_sums", _dice_sums, _differentiate_dice, _keep_dice)

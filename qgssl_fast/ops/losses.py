@@ -27,13 +27,12 @@ KINDS = {"mse": "mse", "kl": "kl", "bce_dice": "entropy_dice", "ce_dice": "entro
 MOST_CLASSES = 255
 
 
-def _alone(total: Tensor) -> Tensor:
-    return total
+def over_ranks(mean: Callable[[Tensor], Tensor] | None) -> None:
+    """What makes of this process's sum of weights the mean of all ranks' sums; None for a process alone.
 
-
-mean_over_ranks: Callable[[Tensor], Tensor] = _alone
-"""What makes of this process's sum of weights the mean of all ranks' sums: a trainer of several ranks sets it, and the
-mean over ranks of `consistency` is then that of all samples."""
+    A trainer of several ranks sets it; the mean over ranks of :func:`consistency` is then that of all samples.
+    """
+    ops.mean_over_ranks = mean
 
 
 def soft_dice(probs: Tensor, target: Tensor, *, backend: str = "auto") -> Tensor:
@@ -132,19 +131,7 @@ def consistency(
     if _debugging():
         _check_weights(name, weights, pixel_weights)
     weights = weights.detach().to(torch.float64 if student.dtype == torch.float64 else torch.float32)
-    loss = KINDS[kind]
-    if loss != "entropy_dice" and pixel_weights is None and student.requires_grad and torch.is_grad_enabled():
-        return ops.weighted_loss(student, target, _shares(weights), loss, teacher_logits, backend)
-    losses, sums = ops.loss_sums(student, target, pixel_weights, loss, teacher_logits, None, backend)
-    if pixel_weights is not None:
-        weights = weights * (sums[:, 0] > 0)
-    return ops.weighted_sum(_shares(weights), losses)
-
-
-def _shares(weights: Tensor) -> Tensor:
-    """w / sum(w); 0 where all w are 0."""
-    total = mean_over_ranks(weights.sum())
-    return weights / total.where(total > 0, 1)
+    return ops.mean_loss(student, target, pixel_weights, weights, KINDS[kind], teacher_logits, backend)
 
 
 def _target(name: str, what: str, target: Tensor, like: Tensor, ignore_index: int | None = None) -> Tensor:

@@ -125,7 +125,7 @@ class Engine:
             for network in stage.networks.values():
                 as_one(network, self._position, self.device)
         if self.ranks > 1:
-            losses.mean_over_ranks = mean_over_ranks  # of sum(w) in sum(w l) / sum(w)
+            losses.over_ranks(mean_over_ranks)  # of sum(w) in sum(w l) / sum(w)
             for network in stage.networks.values():
                 # DDP would wait for gradients that never come, of U-Net++'s coarse outputs for instance.
                 DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(
@@ -152,7 +152,7 @@ class Engine:
 
     def release(self) -> None:
         """After a stage: forget its networks, so that the next one's clipping does not look at them."""
-        losses.mean_over_ranks = losses._alone
+        losses.over_ranks(None)
         if isinstance(self._take_step, spans.Profile):
             self._take_step.close()
         self.accelerator.wait_for_everyone()

@@ -13,7 +13,7 @@ import pytest
 
 SETS = {
     "baseline": [],
-    "avx2": ["-mavx2", "-mbmi2", "-mpopcnt"],
+    "avx2": ["-mavx2", "-mbmi2", "-mpopcnt", "-mfma"],
     "avx512": [
         *("-mavx2", "-mbmi2", "-mpopcnt", "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl"),
         "-mprefer-vector-width=512",

@@ -177,12 +177,19 @@ def test_bits_depend_on_nothing(kind, channels, form):
     def run(z=logits, t=teacher, w=weights):
         return with_gradient(lambda z: consistency(z, t, w, kind, teacher_logits=form == "logits"), z)
 
-    wanted = run()
+    wanted, first = run(), {}
     try:
         for isa, count in itertools.product(native.cpu().isas(), (1, 2, 3)):
             torch.set_num_threads(count)
             with native.using_isa(isa):
-                assert all(torch.equal(a, b) for a, b in zip(run(), wanted)), (isa, count)
+                found = run()
+            if isa == "baseline":  # without fused operations
+                for a, b in zip(found, first.setdefault(isa, found)):
+                    assert torch.equal(a, b), (isa, count)
+                for a, b in zip(found, wanted):
+                    torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-8)
+            else:
+                assert all(torch.equal(a, b) for a, b in zip(found, wanted)), (isa, count)
     finally:
         torch.set_num_threads(threads)
     if kind.endswith("dice"):

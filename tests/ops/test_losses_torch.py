@@ -50,8 +50,8 @@ def test_operators_keep_torch_s_rules(kind, channels, form):
     common = (loss, form == "logits")
     names = torch.ops.qgssl_fast
     torch.library.opcheck(names.loss_sums, (logits, target, torch.rand(3, 1, 4, 5), *common, None, "auto"))
-    if loss != "entropy_dice":
-        torch.library.opcheck(names.loss_at_once, (logits, target, torch.rand(3), *common, "auto"))
+    for pixels, at_once in ((torch.rand(3, 1, 4, 5), False), (None, loss != "entropy_dice")):
+        torch.library.opcheck(names.mean_loss, (logits, target, pixels, torch.rand(3), *common, at_once, "auto"))
     if form != "logits":
         probs = logits.detach().softmax(1).requires_grad_()
         torch.library.opcheck(names.dice_sums, (probs, target, "auto"))
@@ -77,3 +77,11 @@ def test_autocast_changes_nothing(dtype):
         inside = with_gradient(lambda z: consistency(z, labels, None, "bce_dice"), logits)
         assert consistency(logits, labels, None, "mse").dtype == torch.float32
     assert all(torch.equal(a, b) for a, b in zip(plainly, inside))
+
+
+@pytest.mark.parametrize(("kind", "channels"), [("mse", 1), ("ce_dice", 3)])
+def test_functional_gradient(kind, channels):
+    logits, labels = make("labels", channels)
+    _, wanted = with_gradient(lambda z: consistency(z, labels, None, kind), logits)
+    found = torch.func.grad(lambda z: consistency(z, labels, None, kind))(logits)
+    assert torch.equal(found.double(), wanted)
