@@ -26,7 +26,13 @@ def test_interpreted_kernels_give_the_bytes_of_the_reference():
     assert "ok" in run("triton_interpreted.py", TRITON_INTERPRET="1")
 
 
+def test_interpreted_losses_are_near_the_reference():
+    assert "ok" in run("triton_losses.py", TRITON_INTERPRET="1")
+
+
 def test_kernels_compile_for_gpus_without_spills(tmp_path):
     out = run("triton_compiled.py", TRITON_CACHE_DIR=str(tmp_path))
     assert out.count("window_kernel") == 9
     assert out.count("overlap_kernel") == 6
+    assert out.count("loss_kernel") == 3 * (20 + 8)
+    assert out.count("dice_kernel") == 6

@@ -10,10 +10,81 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
+from qgssl_fast.kernels.triton.losses import _BLOCKS, block_of, loss_kernel, warps_of
 from qgssl_fast.kernels.triton.morph import window_kernel
 from qgssl_fast.kernels.triton.overlap import overlap_kernel
+from qgssl_fast.kernels.triton.soft_dice import dice_kernel
+
+
+def numbers(*names: str, kind: str = "i32") -> dict[str, str]:
+    return dict.fromkeys(names, kind)
+
+
+def steps(*names: str) -> dict[str, str]:
+    return numbers(*(f"{name}_{axis}" for name in names for axis in ("sample", "class", "pixel")))
+
+
+def losses(loss: int, form: int, rows: int, weighted: bool, forward: bool, gradient: bool) -> dict[str, object]:
+    """The constants of loss_kernel; `rows` is 1 for a single logit."""
+    switches = {"LOSS": loss, "FORM": form, "BINARY": rows == 1, "WEIGHTED": weighted, "IGNORES": False}
+    sizes = {"ROWS": rows, "BLOCK": block_of(rows), "BLOCKS": _BLOCKS}
+    return {**switches, "LOSS_WANTED": forward, "GRAD_WANTED": gradient, **sizes}
+
 
 KERNELS = [
+    (
+        loss_kernel,
+        {
+            "z_ptr": "*fp32",
+            "t_ptr": "*u8",
+            "v_ptr": "*fp32",
+            "slopes_ptr": "*fp32",
+            "out_ptr": "*fp32",
+            "totals_ptr": "*fp32",
+            **steps("z", "t"),
+            **numbers("v_sample", "v_pixel"),
+            **steps("out"),
+            **numbers("pixels", "classes", "ignored"),
+        },
+        [
+            losses(0, 0, rows, weighted, forward, not forward)
+            for rows in (1, 4, 16, 32, 256)
+            for weighted in (False, True)
+            for forward in (True, False)
+        ],
+    ),
+    (
+        loss_kernel,
+        {
+            "z_ptr": "*fp16",
+            "t_ptr": "*fp16",
+            "v_ptr": "*fp32",
+            "slopes_ptr": "*fp32",
+            "out_ptr": "*fp16",
+            "totals_ptr": "*fp32",
+            **steps("z", "t"),
+            **numbers("v_sample", "v_pixel"),
+            **steps("out"),
+            **numbers("pixels", "classes", "ignored"),
+        },
+        [losses(loss, form, rows, False, True, True) for rows in (1, 4) for loss in (1, 2) for form in (1, 2)],
+    ),
+    (
+        dice_kernel,
+        {
+            "p_ptr": "*fp32",
+            "t_ptr": "*u8",
+            "slopes_ptr": "*fp32",
+            "out_ptr": "*fp32",
+            "totals_ptr": "*fp32",
+            **steps("p", "t", "out"),
+            **numbers("pixels", "classes"),
+        },
+        [
+            {"LABELS": True, "GRADIENT": gradient, "OF_TARGET": False, "BLOCK": 1024, "BLOCKS": 16}
+            for gradient in (False, True)
+        ],
+    ),
     (
         window_kernel,
         {"src": "*u8", "dst": "*u8", "pixels": "i32", "axis_length": "i32", "axis_step": "i32", "reach": "i32"},
@@ -39,7 +110,9 @@ def compile_for(kernel, signature, constants, capability):
         constexprs={(names.index(name),): value for name, value in constants.items()},
         attrs={(names.index(name),): [["tt.divisibility", 16]] for name, kind in signature.items() if kind[0] == "*"},
     )
-    return triton.compile(source, target=GPUTarget("cuda", capability, 32), options={"num_warps": 4})
+    return triton.compile(
+        source, target=GPUTarget("cuda", capability, 32), options={"num_warps": warps_of(constants.get("ROWS", 1))}
+    )
 
 
 for kernel, signature, variants in KERNELS:
