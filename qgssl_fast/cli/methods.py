@@ -49,7 +49,7 @@ def run(settings: Namespace, words: list[str]) -> int:
 
 def combinations() -> dict[tuple[str, str], str]:
     """The pairs of method and guide that make no sense, with the reason."""
-    predictor = QualityPredictor("small", options={"features": [2], "hidden": 1})
+    predictor = QualityPredictor("small", options={"features": [2], "hidden": 1, "dense": 1})
     found = {}
     for method in METHODS:
         for guide in GUIDES:

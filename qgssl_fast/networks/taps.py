@@ -49,6 +49,53 @@ def find_taps(network: nn.Module, run: Callable[[], Any], space: tuple[int, ...]
     with torch.no_grad(), _watched(network, see):
         run()
     network.train(training)
+    encoder = _ends_of_resolutions(sizes)
+    if not heads or not encoder:
+        raise InputError(f"{type(network).__name__}: no feature maps found that end in {out_channels} channel(s)")
+    return Taps(encoder, heads[-1])
+
+
+def find_levels(network: nn.Module, images: Tensor) -> tuple[tuple[Call, ...], list[int]]:
+    """The calls that end each resolution of an encoder, finest first, and their channels, by one pass of `images`.
+
+    A map of one pixel is no level: it is pooled. Raises InputError where there are no feature maps.
+    """
+    sizes: list[tuple[Call, tuple[int, ...]]] = []
+    channels: dict[Call, int] = {}
+
+    def see(call: Call, _: nn.Module, output: Any) -> Any:
+        if isinstance(output, Tensor) and output.ndim == images.ndim and math.prod(output.shape[2:]) > 1:
+            sizes.append((call, tuple(output.shape[2:])))
+            channels[call] = output.shape[1]
+        return output
+
+    training = network.training
+    network.eval()
+    with torch.no_grad(), _watched(network, see):
+        network(images)
+    network.train(training)
+    levels = _ends_of_resolutions(sizes)
+    if not levels:
+        raise InputError(f"{type(network).__name__}: no feature maps found")
+    return levels, [channels[call] for call in levels]
+
+
+def with_outputs(network: nn.Module, calls: tuple[Call, ...], run: Callable[[], Any]) -> tuple[Any, list[Tensor]]:
+    """What `run` gives, and what came out of each of `calls`."""
+    kept: dict[Call, Tensor] = {}
+
+    def keep(call: Call, _: nn.Module, output: Any) -> Any:
+        if call in calls:
+            kept[call] = output.clone()  # what follows may add to it in place
+        return output
+
+    with _watched(network, keep):
+        output = run()
+    return output, [kept[call] for call in calls]
+
+
+def _ends_of_resolutions(sizes: list[tuple[Call, tuple[int, ...]]]) -> tuple[Call, ...]:
+    """Of each run of equal sizes that begins smaller than all before it the last call."""
     encoder: list[Call] = []
     smallest, growing = math.inf, False
     for call, shape in sizes:
@@ -60,9 +107,7 @@ def find_taps(network: nn.Module, run: Callable[[], Any], space: tuple[int, ...]
             encoder[-1] = call
         else:
             growing = False
-    if not heads or not encoder:
-        raise InputError(f"{type(network).__name__}: no feature maps found that end in {out_channels} channel(s)")
-    return Taps(tuple(encoder), heads[-1])
+    return tuple(encoder)
 
 
 def with_features(network: nn.Module, taps: Taps, run: Callable[[], Any]) -> tuple[Any, Tensor]:

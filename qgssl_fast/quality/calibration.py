@@ -8,6 +8,27 @@ import numpy as np
 
 from ..errors import InputError
 
+KNOTS = 33
+"""Points of [0, 1] at which a calibration is kept."""
+
+
+def isotonic(x: np.ndarray, y: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """The non-decreasing function nearest to (x, y) in squares, by pooling neighbours (Ayer et al. 1955), at `at`.
+
+    x, y: float64 [N], N >= 1. Linear between the means of the pooled blocks, constant beyond the first and the last.
+    """
+    if len(x) == 0:
+        raise InputError("isotonic: wanted at least one point, got none")
+    order = np.argsort(x, kind="stable")
+    blocks: list[list[float]] = []  # sum of x, sum of y, count
+    for a, b in zip(x[order], y[order]):
+        blocks.append([a, b, 1.0])
+        while len(blocks) > 1 and blocks[-2][1] * blocks[-1][2] >= blocks[-1][1] * blocks[-2][2]:
+            last = blocks.pop()
+            blocks[-1] = [p + q for p, q in zip(blocks[-1], last)]
+    sums = np.array(blocks)
+    return np.interp(at, sums[:, 0] / sums[:, 2], sums[:, 1] / sums[:, 2])
+
 
 def reliability(predicted: Any, true: Any, bins: int = 10) -> dict[str, np.ndarray]:
     """Mean predicted and mean true quality in `bins` equal intervals of [0, 1].

@@ -8,7 +8,7 @@ from ..errors import InputError, unknown
 from ..networks.options import arguments_of, check_options
 from .confidence import ConfidenceGuide, ThresholdGuide, UncertaintyGuide
 from .guide import Combined, Guide
-from .judged import PredictorGuide, QualityGuide, QualityRegularizer
+from .judged import CorrectionGuide, PredictorGuide, QualityGuide, QualityMapGuide, QualityRegularizer
 from .predictor import QualityPredictor
 
 GUIDES: dict[str, tuple[type[Guide], str]] = {
@@ -17,6 +17,8 @@ GUIDES: dict[str, tuple[type[Guide], str]] = {
     "confidence": (ConfidenceGuide, "samples weighted by mean confidence, c^2 [c >= 0.9]"),
     "uncertainty": (UncertaintyGuide, "pixels of low entropy under dropout (Yu et al. 2019)"),
     "quality": (QualityGuide, "samples weighted by predicted quality, q^T [q >= tau]"),
+    "quality_map": (QualityMapGuide, "pixels weighted by predicted correctness, max(0, 1 - 2e)"),
+    "correction": (CorrectionGuide, "pixels that are predicted wrong change label; weight |2e - 1|"),
     "regularizer": (QualityRegularizer, "1 - predicted quality of the student's soft masks as a loss"),
 }
 
