@@ -52,7 +52,7 @@ def find_strength(guide: Guide, images: Tensor, masks: Tensor, truth: Tensor, im
         for strength in STRENGTHS:
             one.strength = strength
             tried.append(Shown(strength, *_mean_over_images(gain(one, images, masks, truth, image_ids), image_ids)))
-        best = max(tried, key=lambda shown: shown.gain - shown.error)
+        best = max(tried, key=lambda shown: (shown.gain - shown.error, shown.strength))
         one.strength = best.strength
         found[one.name] = best
     return found

@@ -98,15 +98,21 @@ class QualityPredictor(SavedModule):
             "options": options | {"weights": None} if pretrained else options,
         }
 
-    def forward(self, images: Tensor, masks: Tensor, calibrated: bool = True) -> Tensor:
-        """Predicted quality of each sample, float [B] (two classes) or [B, num_classes - 1].
+    def forward(self, images: Tensor, masks: Tensor, calibrated: bool = True, dense: bool = False) -> Any:
+        """Predicted quality of each sample, float [B] (two classes) or [B, num_classes - 1]; `dense`: that and the
+        dense head's logits.
 
         images: float [B, C, *S] in [0, 1]. masks: hard labels, integer or bool, [B, *S] or [B, 1, *S]; or floating
         probabilities, [B, *S] (two classes), [B, num_classes - 1, *S], or [B, num_classes, *S] with the background
         first, which is dropped. The gradient flows into floating masks. Raises InputError where the shapes do not fit.
         """
-        raw = self.logits(images, masks).sigmoid()
-        return self.calibrated(raw) if calibrated else raw
+        pixels = None
+        if dense:
+            scores, pixels = self.dense(images, masks)
+        else:
+            scores = self.logits(images, masks)
+        quality = self.calibrated(scores.sigmoid()) if calibrated else scores.sigmoid()
+        return (quality, pixels) if dense else quality
 
     def logits(self, images: Tensor, masks: Tensor) -> Tensor:
         """The raw score before the sigmoid."""

@@ -77,6 +77,9 @@ class WeakConfig:
     """Images per step."""
     lr: float = 1e-3
     """Learning rate (Adam)."""
+    folds: int = 1
+    """Cross-fitting: so many models, each predicts the training images that it was not trained on; 1: one model, which
+    predicts those that it was trained on (published)."""
 
 
 @dataclass
@@ -113,6 +116,14 @@ class QualityConfig:
     """Error of the quality from which SmoothL1 grows linearly; below it, with the square."""
     patience: int = 25
     """Stop after this many epochs without a better validation loss; 0: never."""
+    dense: int = 0
+    """Channels of a second head, which says where a mask is wrong (guides quality_map, correction); 0: none."""
+    dense_weight: float = 1.0
+    """Weight of the second head's loss."""
+    soft: float = 0.0
+    """Share of the masks that are softened, so that the regulariser asks for nothing unseen; 0: as the recipe."""
+    calibrate: bool = False
+    """Isotonic regression of the scores on the validation masks."""
     augmentation: str = "image_only"
     """image_only: slight changes of light, colour and noise (published); moved: image and mask are also moved together,
     which leaves the quality as it is; strong: the same with strong changes of light, colour and noise."""
@@ -168,6 +179,16 @@ class SegmenterConfig:
     """Options by method: {mean_teacher: {kind: kl}}."""
     guide: dict[str, Any] = field(default_factory=dict)
     """Options by guide: {quality: {threshold: 0.5, temperature: 2.0}}."""
+    gate: bool = False
+    """A guide acts only as strongly as it helps on the weak models' masks of validation images."""
+    guard: float = 0.0
+    """The regulariser's lambda is halved at each validation where predicted quality has risen over true Dice by more
+    than this (on labelled validation images, since lambda was 0); 0: never."""
+    refresh: int = 0
+    """Epochs between times when the predictor learns from the current segmenter's masks of the validation images; 0:
+    never."""
+    refresh_steps: int = 50
+    """Steps of the predictor each time."""
     strong: bool = True
     """The student sees a strong change of appearance, the teacher a weak one; false: both see the same view."""
 

@@ -21,10 +21,12 @@ from ..recipes import load_recipe
 from ..reporting.report import write_report
 from . import checkpoint, results
 from .config import Config
+from .crossfit import train_weak
 from .engine import Engine
 from .estimate import estimate_seconds
 from .folder import choose, open_run, read_json, removed_if_refused, write_json
 from .inputs import load_inputs
+from .judging import calibrate, gate, softened
 from .logging import Log, check_trackers
 from .loop import State, fit
 from .pairs import check_pool, make_pair
@@ -32,7 +34,7 @@ from .record import environment, write_record
 from .schedule import stable_seed
 from .settings import check
 from .stage import Stage
-from .stages import FixedSet, QualityStage, SegmenterStage, WeakStage
+from .stages import FixedSet, QualityStage, SegmenterStage
 from .volumes import judge_volumes
 
 
@@ -113,8 +115,9 @@ class Run:
     def _new_predictor(self) -> QualityPredictor:
         torch.manual_seed(stable_seed(self.config.seed, "quality", "initial"))
         c, i = self.config.quality, self.inputs
+        options = c.options | ({"dense": c.dense} if c.dense else {})
         model = QualityPredictor(
-            c.backbone, len(self.config.images.size), i.channels, i.num_classes, i.mean, i.std, c.options
+            c.backbone, len(self.config.images.size), i.channels, i.num_classes, i.mean, i.std, options
         )
         return model.to(self.engine.device)
 
@@ -176,12 +179,10 @@ class Run:
         c, folder = self.config.weak, self.folder / "weak"
 
         def work() -> dict[str, Any]:
-            folder.mkdir(exist_ok=True)
-            stage = WeakStage(
-                c, self._network(c.network, c.options, "weak"), self.inputs.stores, folder, self.config.seed
-            )
-            fitted = self._fit(stage)
-            return {"val_dice": fitted.best, "seconds": fitted.seconds, "snapshots": c.snapshots}
+            def network() -> Segmenter:
+                return self._network(c.network, c.options, "weak")
+
+            return train_weak(c, self.inputs, self.folder, self.config.seed, network, self._fit, self.engine.main)
 
         self.weak_figures = self._once("weak", work)
         return {
@@ -191,7 +192,7 @@ class Run:
 
     def _quality(self) -> QualityPredictor:
         c, stores, seed = self.config.quality, self.inputs.stores, self.config.seed
-        recipe = load_recipe(c.recipe)
+        recipe = softened(load_recipe(c.recipe), c.soft, self.inputs.num_classes)
         if not self.banks["train"].snapshots:
             recipe = recipe.replace(p_weak=0.0)
         counts = {"val": c.validation_corruptions, "test": c.test_corruptions}
@@ -207,6 +208,10 @@ class Run:
             )
             fitted = self._fit(stage)
             predictor = QualityPredictor.load(self.folder / "quality" / "best.safetensors").to(self.engine.device)
+            if c.calibrate:
+                calibrate(predictor, fixed["val"])
+                if self.engine.main:
+                    predictor.save(self.folder / "quality" / "best.safetensors")
             found = self.engine.first(lambda: results.judge_predictor(predictor, fixed, self.folder / "figures"))
             return found | {"val_mae_best": fitted.best, "best_epoch": fitted.best_epoch, "seconds": fitted.seconds}
 
@@ -220,6 +225,9 @@ class Run:
 
         def work() -> dict[str, Any]:
             method, guide = make_pair(method_name, guide_name, self.predictor, c)
+            shown = gate(guide, self.banks.get("val"), self.inputs.stores["val"]) if c.gate else {}
+            for name, found_strength in shown.items():
+                self.log.say(f"{label}: guide {name} acts with {found_strength} on weak masks of validation images")
             networks = [
                 self._network(c.network, c.options, "segmenter" if k == 0 else f"segmenter/{k}")
                 for k in range(method.networks)
@@ -232,6 +240,8 @@ class Run:
                 "best_epoch": fitted.best_epoch,
                 "seconds": fitted.seconds,
             }
+            if shown:
+                found["gate"] = {name: vars(one) for name, one in shown.items()}
             if len(self.inputs.stores["test"]):
                 judge = results.judge_segmenter if self.inputs.stores["test"].plan is None else judge_volumes
                 judged = (label, folder, self.inputs, self.predictor, self.folder / "figures")

@@ -147,6 +147,13 @@ def check(config: Config) -> None:
     for section in ("weak", "quality", "segmenter"):
         steps = getattr(config, section).steps_per_epoch
         want(steps is None or steps > 0, f"{section}.steps_per_epoch", "1 or more, or null", steps)
+    for key, value, top in (
+        ("quality.dense", config.quality.dense, None), ("quality.dense_weight", config.quality.dense_weight, None),
+        ("quality.soft", config.quality.soft, 1), ("segmenter.guard", segmenter.guard, 1),
+        ("segmenter.refresh", segmenter.refresh, None), ("segmenter.refresh_steps", segmenter.refresh_steps, None),
+    ):  # fmt: skip
+        want(value >= 0 and (top is None or value <= top), key, "0 or more" if top is None else f"0 to {top}", value)
+    want(weak.folds >= 1, "weak.folds", "1 or more", weak.folds)
     want(config.quality.warmup >= 0, "quality.warmup", "0 or more", config.quality.warmup)
     want(0 <= segmenter.ema < 1, "segmenter.ema", "0 <= ema < 1", segmenter.ema)
     want(

@@ -71,3 +71,13 @@ def dataset(tmp_path):
         return root
 
     return write
+
+
+@pytest.fixture(scope="session")
+def guided_run(tmp_path_factory, tiny_config):
+    """A finished run with everything that the published settings leave off."""
+    out = tmp_path_factory.mktemp("guided") / "a"
+    words = ["train", "--config", str(tiny_config), "--out", str(out), "--weak.folds", "2", "--quality.dense", "4"]
+    words += ["--quality.soft", "0.3", "--quality.calibrate", "true", "--segmenter.gate", "true"]
+    assert main([*words, "--methods", "[pseudo_label+correction, pseudo_label+quality_map, cps+quality]"]) == 0
+    return out

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from ...corruption import Corruptor, MaskBank
 from ...data import DeviceStore
 from ...ops.augment import Augmentation, augment, image_only, strong_view, weak_view
+from ...quality.dense import dense_loss
 from ...quality.evaluate import evaluate_predictor
 from ...quality.predictor import QualityPredictor
 from ...recipes import Recipe
@@ -106,7 +107,7 @@ class QualityStage(Stage):
         self.steps_per_epoch = config.steps_per_epoch or -(-len(train) * config.corruptions_per_image // config.batch)
         self.order = Order(len(train), stable_seed(seed, self.name, "order"))
         self.corruptor = Corruptor(recipe, bank, self.seed, train.num_classes)
-        self.augmentation = augmentation(config.augmentation)
+        self.augmentation, self.dense = augmentation(config.augmentation), model.decoder is not None
 
     def draw(self, step: int, part: Part) -> Batch:
         index, ids = self.order.batch(step, self.config.batch, part.of(self.config.batch))
@@ -118,16 +119,26 @@ class QualityStage(Stage):
         with span("data"):
             images, truth = self.train.pairs(index)
         with span("corruption"):
-            corrupted = self.corruptor(truth, ids, image_ids=index)
+            corrupted = self.corruptor(truth, ids, image_ids=index, errors=self.dense)
         with span("augmentation"):
             views, masks = augment(images, to_bytes(corrupted.masks), self.augmentation, seed=self.seed, sample_ids=ids)
             if corrupted.masks.is_floating_point():
                 masks = masks.float() / 255
-        predicted = self.trained["model"](views, masks).float()
+            target = truth
+            if self.dense:
+                # The same seed and ids move the errors (of several classes the truth) as the image is moved.
+                target = truth if corrupted.errors is None or self.train.num_classes > 2 else corrupted.errors
+                moved = self.augmentation.geometry_only()
+                target = augment(images[:, :1], target, moved, seed=self.seed, sample_ids=ids)[1]
+        found = self.trained["model"](views, masks, calibrated=False, dense=self.dense)
+        predicted = (found[0] if self.dense else found).float()
         with span("losses"):
-            return F.smooth_l1_loss(predicted, corrupted.quality, beta=self.config.beta), {
-                "mae": (predicted.detach() - corrupted.quality).abs().mean()
-            }
+            loss = F.smooth_l1_loss(predicted, corrupted.quality, beta=self.config.beta)
+            values = {"mae": (predicted.detach() - corrupted.quality).abs().mean()}
+            if self.dense:
+                values["dense"] = dense_loss(found[1], target, target)
+                loss = loss + self.config.dense_weight * values["dense"]
+        return loss, {name: value.detach() for name, value in values.items()}
 
     def validate(self) -> dict[str, float]:
         found = self.validation.judge(self.model)

@@ -29,9 +29,18 @@ class WeakStage(Stage):
     constant_lr = True
 
     def __init__(
-        self, config: WeakConfig, model: Segmenter, stores: dict[str, DeviceStore], folder: Path, seed: int
+        self,
+        config: WeakConfig,
+        model: Segmenter,
+        stores: dict[str, DeviceStore],
+        folder: Path,
+        seed: int,
+        held_out: DeviceStore | None = None,
+        name: str = "weak",
     ) -> None:
-        self.config, self.model, self.stores, self.seed = config, model, stores, seed
+        """held_out: images whose masks are kept in place of those of stores["train"], which the model learns from."""
+        self.config, self.model, self.seed, self.name = config, model, seed, name
+        self.stores = stores if held_out is None else stores | {"train": held_out}
         self.networks = self.trained = {"model": model}
         self.train = stores["train"]
         self.optimizer = adamw([model], config.lr)  # without decay it is Adam

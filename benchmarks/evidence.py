@@ -1,0 +1,190 @@
+"""Trains method x guide x seeds on phantoms and real data sets with few labels, one row per run in a CSV.
+
+    python benchmarks/evidence.py --data ph2=PATH --seeds 0 1 2 --groups core all --csv benchmarks/results/evidence.csv
+    python benchmarks/evidence.py --table benchmarks/results/evidence.csv
+
+Resumable: rows that are there are skipped, a run that was cut goes on. A data set is NAME=FOLDER, or `phantoms`.
+`--paper` takes the published setting (for a GPU). `--table` prints means ± sd over seeds, and paired differences to SUP.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+import shutil
+import statistics
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from machine import commit, processor
+
+from qgssl_fast.training.config import Config
+from qgssl_fast.training.run import run
+from qgssl_fast.training.settings import flatten, from_dict, load_preset, to_dict, to_yaml
+
+FULL = {
+    "weak.folds": 3, "quality.dense": 16, "quality.soft": 0.3, "quality.augmentation": "strong",
+    "quality.calibrate": True,
+}  # fmt: skip
+"""The predictor beyond the paper; `plain` is the published one at the same size."""
+PL = "pseudo_label"
+GROUPS: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "core": (FULL, ["SUP", PL, "PL-T", "PL-QW", f"{PL}+quality_map", f"{PL}+correction", "QAR"]),
+    "plain": ({}, ["PL-QW", "QAR"]),
+    "gated": (FULL | {"segmenter.gate": True}, ["PL-QW", f"{PL}+quality_map", f"{PL}+correction"]),
+    "all": (FULL, ["PL-C", "MT", "UA-MT", "MT-QW", "ICT", "ICT-QW", "CPS", "CPS-QW", "CL", "CL-QW",
+                   "fixmatch", "unimatch", "bcp"]),
+    "more": (FULL, ["cps+correction", "fixmatch+quality", "unimatch+quality", "bcp+quality",
+                    f"{PL}+quality+regularizer", f"{PL}+correction+regularizer"]),
+}  # fmt: skip
+LABELLED = {"phantoms": None, "ph2": 14, "cvc_clinicdb": 60}
+FIELDS = ["data", "labelled", "seed", "group", "method", "dice", "dice_last", "iou", "hd95", "val_dice",
+          "seconds", "mae_corrupted", "pearson_corrupted", "mae_segmenter", "pearson_segmenter", "ece", "strength",
+          "device", "commit"]  # fmt: skip
+
+
+def settings(data: str, folder: Path | None, seed: int, group: str, out: Path, paper: bool) -> Config:
+    """64x64, a small U-Net, 400 steps; or the published setting."""
+    config = from_dict(nested(flatten(to_dict(Config())) | load_preset("paper" if paper else "cpu")))
+    flat: dict[str, Any] = {"data": None if folder is None else str(folder), "out": str(out), "seed": seed}
+    flat |= {"images.labelled": LABELLED.get(data, 20), "methods": GROUPS[group][1]}
+    if not paper:
+        flat |= {
+            "images.size": [64, 64], "images.unlabelled": 300, "precision": "no", "weak.steps_per_epoch": 6,
+            "quality.epochs": 8, "quality.steps_per_epoch": 60, "quality.warmup": 60,
+            "segmenter.options": {"channels": [16, 32, 64, 128], "strides": [2, 2, 2], "num_res_units": 0},
+            "segmenter.epochs": 20, "segmenter.steps_per_epoch": 20, "segmenter.labelled_batch": 14,
+            "segmenter.unlabelled_batch": 16, "segmenter.lr": 0.003, "segmenter.ema": 0.98,
+            "segmenter.validate_every": 2, "segmenter.method_lambda.start": 5, "segmenter.method_lambda.ramp": 5,
+            "segmenter.method_lambda.maximum": 0.5, "segmenter.regularizer_lambda.start": 5, "segmenter.regularizer_lambda.ramp": 5,
+            "segmenter.regularizer_lambda.maximum": 0.1,
+        }  # fmt: skip
+    return from_dict(nested(flatten(to_dict(config)) | flat | GROUPS[group][0]))
+
+
+def nested(flat: dict[str, Any]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for key, value in flat.items():
+        *parents, last = key.split(".")
+        at = tree
+        for parent in parents:
+            at = at.setdefault(parent, {})
+        at[last] = value
+    return tree
+
+
+def done(path: Path) -> set[tuple[str, str, str]]:
+    return {(row["data"], row["seed"], row["group"]) for row in read(path)}
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def train(data: str, folder: Path | None, seed: int, group: str, work: Path, paper: bool) -> list[dict[str, Any]]:
+    """One run folder: the group's methods; predictor and weak models come from a run that had the same."""
+    out = work / f"{data}-{seed}-{group}"
+    twin = work / f"{data}-{seed}-core"
+    if group in ("all", "more", "gated") and (twin / "metrics.json").exists() and not out.exists():
+        out.mkdir(parents=True)
+        config = settings(data, folder, seed, group, out, paper)
+        (out / "config.yaml").write_text(to_yaml(config))
+        for stage in ("weak", "quality", "figures", "phantoms"):
+            if (twin / stage).exists():
+                shutil.copytree(twin / stage, out / stage)
+    run(settings(data, folder, seed, group, out, paper), command="benchmarks/evidence.py")
+    found = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    quality = found["quality"]
+    rows = []
+    for method, values in found["segmenter"].items():
+        outputs = json.loads((out / "segmenter" / method / "metrics.json").read_text(encoding="utf-8"))
+        judged = outputs.get("quality_of_predictions", {})
+        rows.append({
+            "data": data, "labelled": found["data"]["train"], "seed": seed, "group": group, "method": method,
+            "dice": values["best"]["dice"], "dice_last": values["last"]["dice"], "iou": values["best"]["iou"],
+            "hd95": values["best"]["hd95"], "val_dice": values["val_dice_best"], "seconds": round(values["seconds"], 1),
+            "mae_corrupted": quality["corrupted"]["mae"], "pearson_corrupted": quality["corrupted"]["pearson"],
+            "mae_segmenter": judged.get("mae"), "pearson_segmenter": judged.get("pearson"), "ece": quality.get("ece"),
+            "strength": "/".join(f"{one['strength']:g}" for one in values.get("gate", {}).values()),
+            "device": device(), "commit": commit(),
+        })  # fmt: skip
+    return rows
+
+
+def device() -> str:
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else processor()
+
+
+def append(path: Path, rows: list[dict[str, Any]]) -> None:
+    fresh = not path.exists()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, FIELDS)
+        if fresh:
+            writer.writeheader()
+        writer.writerows({k: f"{v:.4f}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
+
+
+def table(path: Path) -> str:
+    """Markdown: mean ± sd of the test Dice over seeds, and the mean difference to SUP, paired by seed, with its 95 %
+    interval by Student's t."""
+    scores: dict[tuple[str, str, str], dict[str, float]] = defaultdict(dict)
+    for row in read(path):
+        scores[row["data"], row["method"], row["group"]][row["seed"]] = float(row["dice"])
+    lines = [
+        "| data | method | predictor | seeds | test Dice | to SUP | 95 % | says |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for (data, method, group), by_seed in sorted(scores.items(), key=lambda item: (item[0][0], _place(item[0]))):
+        base = scores.get((data, "SUP", "core"), {})
+        differences = [by_seed[s] - base[s] for s in by_seed if s in base]
+        mean, sd = statistics.fmean(by_seed.values()), statistics.stdev(by_seed.values()) if len(by_seed) > 1 else 0.0
+        cells = ["–", "–", "–"]
+        if method != "SUP" and len(differences) > 1:
+            middle = statistics.fmean(differences)
+            half = T95[len(differences) - 1] * statistics.stdev(differences) / math.sqrt(len(differences))
+            says = "better" if middle > half else "worse" if middle < -half else "not sure"
+            cells = [f"{middle:+.3f}", f"{middle - half:+.3f} to {middle + half:+.3f}", says]
+        name = {"core": "full", "all": "full", "more": "full", "gated": "full, gate", "plain": "published"}[group]
+        lines.append(f"| {data} | {method} | {name} | {len(by_seed)} | {mean:.3f} ± {sd:.3f} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+T95 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
+
+
+def _place(key: tuple[str, str, str]) -> tuple[int, int]:
+    return list(GROUPS).index(key[2]), GROUPS[key[2]][1].index(key[1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", nargs="+", default=["phantoms"])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--groups", nargs="+", default=["core"], choices=list(GROUPS))
+    parser.add_argument("--csv", type=Path, default=Path("benchmarks/results/evidence.csv"))
+    parser.add_argument("--work", type=Path, default=Path("runs/evidence"))
+    parser.add_argument("--paper", action="store_true")
+    parser.add_argument("--table", type=Path)
+    options = parser.parse_args()
+    if options.table:
+        print(table(options.table))
+        return
+    for group in options.groups:
+        for named in options.data:
+            for seed in options.seeds:
+                data, _, folder = named.partition("=")
+                if (data, str(seed), group) not in done(options.csv):
+                    at = Path(folder) if folder else None
+                    append(options.csv, train(data, at, seed, group, options.work, options.paper))
+
+
+if __name__ == "__main__":
+    main()
