@@ -4,7 +4,7 @@
     python benchmarks/evidence.py --table benchmarks/results/evidence.csv
 
 Resumable: rows that are there are skipped, a run that was cut goes on. A data set is NAME=FOLDER, or `phantoms`.
-`--paper` takes the published setting (for a GPU). `--table` prints means ± sd over seeds, and paired differences to SUP.
+`--paper` takes the published setting (for a GPU). `--table` prints means ± sd over seeds and paired differences to SUP.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ def settings(data: str, folder: Path | None, seed: int, group: str, out: Path, p
             "segmenter.epochs": 20, "segmenter.steps_per_epoch": 20, "segmenter.labelled_batch": 14,
             "segmenter.unlabelled_batch": 16, "segmenter.lr": 0.003, "segmenter.ema": 0.98,
             "segmenter.validate_every": 2, "segmenter.method_lambda.start": 5, "segmenter.method_lambda.ramp": 5,
-            "segmenter.method_lambda.maximum": 0.5, "segmenter.regularizer_lambda.start": 5, "segmenter.regularizer_lambda.ramp": 5,
+            "segmenter.method_lambda.maximum": 0.5, "segmenter.regularizer_lambda.start": 5,
+            "segmenter.regularizer_lambda.ramp": 5,
             "segmenter.regularizer_lambda.maximum": 0.1,
         }  # fmt: skip
     return from_dict(nested(flatten(to_dict(config)) | flat | GROUPS[group][0]))

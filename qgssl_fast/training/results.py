@@ -11,6 +11,7 @@ import torch
 
 from ..files import replacing
 from ..networks import Segmenter
+from ..quality.calibration import expected_calibration_error, reliability
 from ..quality.evaluate import evaluate_predictor
 from ..quality.predictor import QualityPredictor
 from ..reporting import figures
@@ -35,7 +36,8 @@ def judge_predictor(predictor: QualityPredictor, fixed: dict[str, FixedSet], fol
     split = "test" if "test" in fixed else "val"
     masks = fixed[split]
     everything = masks.judge(predictor, dependence=True)
-    found: dict[str, Any] = {"split": split, "all": scalars(everything)}
+    table = reliability(everything["predicted"], everything["true"])
+    found: dict[str, Any] = {"split": split, "all": scalars(everything), "ece": expected_calibration_error(table)}
     for key in ("blacked_out", "shuffled"):
         if everything[key] is not None:
             found[f"image_{key}"] = scalars(everything[key])
