@@ -82,6 +82,8 @@ def fit(stage: Stage, engine: Engine, folder: Path, log: Log) -> State:
                         if engine.main:
                             stage.save(folder / "best.safetensors")
                     advance(0, f"{stage.score} {value:.3f}, best {state.best:.3f}")
+                for text in stage.told():
+                    log.say(f"{stage.name}, epoch {epoch}: {text}")
                 log.write(row)
             stop = engine.any_rank(interrupt.asked)
             if stop or time.perf_counter() - saved >= engine.checkpoint_seconds:

@@ -6,6 +6,7 @@ import contextlib
 import shlex
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,19 @@ from rich.table import Table
 
 from ..corruption import MaskBank
 from ..methods import resolve_name
-from ..networks import Ensemble, Segmenter
+from ..networks import Segmenter
 from ..quality.predictor import QualityPredictor
-from ..recipes import load_recipe
+from ..recipes import Recipe, load_recipe
 from ..reporting.report import write_report
 from . import checkpoint, results
+from .assemble import assemble
 from .config import Config
 from .crossfit import train_weak
 from .engine import Engine
 from .estimate import estimate_seconds
 from .folder import choose, open_run, read_json, removed_if_refused, write_json
 from .inputs import load_inputs
-from .judging import calibrate, gate, softened
+from .judging import calibrate, softened
 from .logging import Log, check_trackers
 from .loop import State, fit
 from .pairs import check_pool, make_pair
@@ -34,7 +36,7 @@ from .record import environment, write_record
 from .schedule import stable_seed
 from .settings import check
 from .stage import Stage
-from .stages import FixedSet, QualityStage, SegmenterStage
+from .stages import FixedSet, QualityStage
 from .volumes import judge_volumes
 
 
@@ -190,23 +192,25 @@ class Run:
             for path in folder.glob("bank-*.safetensors")
         }
 
+    def _recipe(self) -> Recipe:
+        recipe = softened(load_recipe(self.config.quality.recipe), self.config.quality.soft, self.inputs.num_classes)
+        return recipe if self.banks["train"].snapshots else recipe.replace(p_weak=0.0)
+
+    def _quality_stage(self, predictor: QualityPredictor) -> QualityStage:
+        data = (self.inputs.stores["train"], self.banks["train"], self.fixed["val"])
+        return QualityStage(self.config.quality, predictor, *data, self._recipe(), self.config.seed)
+
     def _quality(self) -> QualityPredictor:
         c, stores, seed = self.config.quality, self.inputs.stores, self.config.seed
-        recipe = softened(load_recipe(c.recipe), c.soft, self.inputs.num_classes)
-        if not self.banks["train"].snapshots:
-            recipe = recipe.replace(p_weak=0.0)
         counts = {"val": c.validation_corruptions, "test": c.test_corruptions}
-        fixed = {
-            split: FixedSet.draw(stores[split], self.banks[split], recipe, n, stable_seed(seed, "fixed", split))
+        self.fixed = fixed = {
+            split: FixedSet.draw(stores[split], self.banks[split], self._recipe(), n, stable_seed(seed, "fixed", split))
             for split, n in counts.items()
             if len(stores[split])
         }
 
         def work() -> dict[str, Any]:
-            stage = QualityStage(
-                c, self._new_predictor(), stores["train"], self.banks["train"], fixed["val"], recipe, seed
-            )
-            fitted = self._fit(stage)
+            fitted = self._fit(self._quality_stage(self._new_predictor()))
             predictor = QualityPredictor.load(self.folder / "quality" / "best.safetensors").to(self.engine.device)
             if c.calibrate:
                 calibrate(predictor, fixed["val"])
@@ -219,21 +223,15 @@ class Run:
         return QualityPredictor.load(self.folder / "quality" / "best.safetensors").to(self.engine.device)
 
     def _segmenter(self, label: str) -> None:
-        method_name, guide_name = self.methods[label]
         c = self.config.segmenter
         folder = self.folder / "segmenter" / label
 
         def work() -> dict[str, Any]:
-            method, guide = make_pair(method_name, guide_name, self.predictor, c)
-            shown = gate(guide, self.banks.get("val"), self.inputs.stores["val"]) if c.gate else {}
-            for name, found_strength in shown.items():
-                self.log.say(f"{label}: guide {name} acts with {found_strength} on weak masks of validation images")
-            networks = [
-                self._network(c.network, c.options, "segmenter" if k == 0 else f"segmenter/{k}")
-                for k in range(method.networks)
-            ]
-            model = networks[0] if method.networks == 1 else Ensemble(networks)
-            stage = SegmenterStage(label, c, model, method, guide, self.inputs.stores, self.config.seed)
+            network = partial(self._network, c.network, c.options)
+            given = (self.config, self.inputs, self.banks, self.predictor, network, self._quality_stage)
+            stage, predictor, shown = assemble(label, self.methods[label], *given)
+            for name, strength in shown.items():
+                self.log.say(f"{label}: guide {name} acts with {strength} on weak masks of validation images")
             fitted = self._fit(stage)
             found: dict[str, Any] = {
                 "val_dice_best": fitted.best,
@@ -242,9 +240,11 @@ class Run:
             }
             if shown:
                 found["gate"] = {name: vars(one) for name, one in shown.items()}
+            if predictor is not self.predictor and self.engine.main:
+                predictor.save(folder / "quality.safetensors")
             if len(self.inputs.stores["test"]):
                 judge = results.judge_segmenter if self.inputs.stores["test"].plan is None else judge_volumes
-                judged = (label, folder, self.inputs, self.predictor, self.folder / "figures")
+                judged = (label, folder, self.inputs, predictor, self.folder / "figures")
                 found |= self.engine.first(lambda: judge(*judged))
             return found
 

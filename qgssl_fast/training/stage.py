@@ -86,6 +86,10 @@ class Stage(ABC):
     def save(self, path: Path) -> None:
         """Write the weights that :meth:`validate` judged."""
 
+    def told(self) -> list[str]:
+        """What is to be said now, once."""
+        return []
+
     def modules(self) -> dict[str, nn.Module]:
         """What a checkpoint holds."""
         return self.networks

@@ -18,6 +18,7 @@ from ...ops.losses import bce_dice, ce_dice
 from ...quality.guide import Guide
 from ..config import LambdaConfig, SegmenterConfig
 from ..ema import Ema
+from ..guard import Guard
 from ..inference import mean_dice
 from ..schedule import Order, ramp, stable_seed
 from ..spans import span
@@ -40,7 +41,13 @@ class SegmenterStage(Stage):
         guide: Guide,
         stores: dict[str, DeviceStore],
         seed: int,
+        guard: Guard | None = None,
+        refresh: Callable[[nn.Module, int], float] | None = None,
+        predictor: nn.Module | None = None,
     ) -> None:
+        """guard: watches the regulariser. refresh: lets `predictor`, the guide's own, learn from the kept network's
+        masks; called after every `config.refresh` epochs with their number."""
+        self.guard, self.refresh, self.predictor, self.notes = guard, refresh, predictor, list[str]()
         self.name, self.config, self.model, self.method, self.guide = f"segmenter/{label}", config, model, method, guide
         self.labelled, self.unlabelled, self.val = stores["train"], stores["unlabeled"], stores["val"]
         self.several = isinstance(model, Ensemble)
@@ -123,16 +130,38 @@ class SegmenterStage(Stage):
     def weights(self, step: int) -> dict[str, float]:
         """lambda of each term at `step`; none where the method looks at no unlabelled image."""
         epoch = step / self.steps_per_epoch
-        return {name: ramp(epoch, s.start, s.ramp, s.maximum) for name, s in self.schedules.items()}
+        found = {name: ramp(epoch, s.start, s.ramp, s.maximum) for name, s in self.schedules.items()}
+        if self.guard is not None:
+            found["regularizer"] *= self.guard.scale
+        return found
 
     def after_step(self, step: int) -> None:
         self.ema.update(self.model, step)
 
+    def after_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+        if self.refresh is not None and epoch % self.config.refresh == 0 and epoch < self.epochs:
+            error = self.refresh(self.kept, epoch // self.config.refresh)
+            self.notes.append(f"the predictor was off by {error:.3f} on the masks of now, and has learnt from them")
+
     def validate(self) -> dict[str, float]:
-        return {"val_dice": mean_dice(self.kept, self.val.images, self.val.truth, self.num_classes)}
+        found = {"val_dice": mean_dice(self.kept, self.val.images, self.val.truth, self.num_classes)}
+        if self.guard is not None:
+            active = self.weights(self.epoch * self.steps_per_epoch - 1)["regularizer"] > 0
+            found |= self.guard.look(self.members[0], self.val, active)
+        return found
+
+    def told(self) -> list[str]:
+        notes, self.notes = self.notes, []
+        if self.guard is not None:
+            notes, self.guard.said = notes + self.guard.said, []
+        return notes
 
     def modules(self) -> dict[str, nn.Module]:
-        return {"model": self.model, "teacher": self.ema.teacher}
+        found: dict[str, nn.Module | None] = {
+            "model": self.model, "teacher": self.ema.teacher, "guard": self.guard, "predictor": self.predictor
+        }  # fmt: skip
+        return {name: module for name, module in found.items() if module is not None}
 
     def save(self, path: Path) -> None:
         self.kept.save(path)
