@@ -1,4 +1,4 @@
-"""Quality guidance in an nnU-Net v2 trainer: three lines in `train_step`; planning, data, augmentation stay as they are.
+"""Quality guidance in an nnU-Net v2 trainer: three lines in `train_step`; planning, data, augmentation stay as are.
 
 Copy this file into nnunetv2/training/nnUNetTrainer and train with `nnUNetv2_train ... -tr nnUNetTrainerQualityGuided`.
 Unlabelled cases are part of the data set, with any label file, and are named in a text file. Set

@@ -42,7 +42,7 @@ def test_the_example_is_its_formula_and_learns(example, setting):
         optimizer.zero_grad()
         (both.method + both.regularizer).backward()
         optimizer.step()
-        losses.append(float(both.method))
+        losses.append(both.method.item())
     assert losses[-1] < losses[0]
 
 

@@ -23,7 +23,9 @@ def test_soft_masks_train_the_predictor(tmp_path, monkeypatch):
     stage = QualityStage(QualityConfig(batch=8), predictor, stores["train"], banks["train"], fixed, recipe, 0)
     seen = []
     forward = QualityPredictor.forward
-    monkeypatch.setattr(QualityPredictor, "forward", lambda self, x, m: seen.append(m) or forward(self, x, m))
+    monkeypatch.setattr(
+        QualityPredictor, "forward", lambda self, x, m, **how: seen.append(m) or forward(self, x, m, **how)
+    )
     loss, _ = stage.loss(stage.draw(0, Part()))
     loss.backward()
     assert torch.isfinite(loss)
