@@ -61,6 +61,31 @@ def evaluate_predictor(
 
 
 @torch.no_grad()
+def spread_agreement(
+    predictor: QualityPredictor, images: Tensor, masks: Tensor, targets: Tensor, image_ids: Tensor, passes: int = 8
+) -> dict[str, float]:
+    """Does the spread under the head's dropout tell where the predictor is wrong? Arguments as `evaluate_predictor`.
+
+    Returns {"spread": mean standard deviation over `passes`, "spearman_with_error": its rank correlation with the
+    absolute error of the mean}. Drawn from one seed; the caller's chance is not moved.
+    """
+    parameter = next(predictor.parameters())
+    predictor.eval()
+    means, deviations = [], []
+    with torch.random.fork_rng(devices=[parameter.device] if parameter.is_cuda else []):
+        torch.manual_seed(0)
+        for at, mask in zip(image_ids.split(64), masks.split(64)):
+            image = images[at.to(images.device)].to(parameter.device).to(parameter.dtype) / 255
+            mean, deviation = predictor.spread(image, mask.to(parameter.device), passes)
+            means.append(mean.float().cpu())  # sync
+            deviations.append(deviation.float().cpu())
+    spread = torch.cat(deviations).flatten().numpy()
+    error = (torch.cat(means) - targets.float().cpu()).abs().flatten().numpy()
+    agreed = pearson(ranks(spread), ranks(error))
+    return {"spread": float(spread.mean()), "spearman_with_error": agreed}
+
+
+@torch.no_grad()
 def _predict(
     predictor: QualityPredictor, images: Tensor, masks: Tensor, ids: Tensor | None, batch_size: int
 ) -> np.ndarray:

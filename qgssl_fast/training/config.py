@@ -88,6 +88,8 @@ class QualityConfig:
 
     backbone: str = "resnet18"
     """resnet18, efficientnet-b0, densenet121 or small."""
+    file: str | None = None
+    """A predictor (quality.safetensors) that was trained before, taken in place of training one."""
     options: dict[str, Any] = field(default_factory=dict)
     """Options of the backbone."""
     recipe: str = "default"

@@ -12,7 +12,20 @@ from ..quality.guide import Guide
 from ..quality.predictor import QualityPredictor
 from ..recipes import Recipe
 from ..recipes.softness import Softness
+from .config import Config
+from .inputs import Inputs
 from .stages import FixedSet
+
+
+def new_predictor(config: Config, inputs: Inputs) -> QualityPredictor:
+    """An untrained predictor for these images; or the one of `quality.file`, checked to have been made for such."""
+    c, i, dims = config.quality, inputs, len(config.images.size)
+    if c.file:
+        return QualityPredictor.load(
+            c.file, channels=i.channels, num_classes=i.num_classes, spatial_dims=dims, mean=i.mean, std=i.std
+        )
+    options = c.options | ({"dense": c.dense} if c.dense else {})
+    return QualityPredictor(c.backbone, dims, i.channels, i.num_classes, i.mean, i.std, options)
 
 
 def softened(recipe: Recipe, share: float, num_classes: int) -> Recipe:

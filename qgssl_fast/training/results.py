@@ -12,7 +12,7 @@ import torch
 from ..files import replacing
 from ..networks import Segmenter
 from ..quality.calibration import expected_calibration_error, reliability
-from ..quality.evaluate import evaluate_predictor
+from ..quality.evaluate import evaluate_predictor, spread_agreement
 from ..quality.predictor import QualityPredictor
 from ..reporting import figures
 from ..reporting.metrics import segmentation_metrics
@@ -38,6 +38,8 @@ def judge_predictor(predictor: QualityPredictor, fixed: dict[str, FixedSet], fol
     everything = masks.judge(predictor, dependence=True)
     table = reliability(everything["predicted"], everything["true"])
     found: dict[str, Any] = {"split": split, "all": scalars(everything), "ece": expected_calibration_error(table)}
+    of_masks = (masks.store.images, masks.masks, masks.quality, masks.image_ids)
+    found["uncertainty"] = spread_agreement(predictor, *of_masks)
     for key in ("blacked_out", "shuffled"):
         if everything[key] is not None:
             found[f"image_{key}"] = scalars(everything[key])

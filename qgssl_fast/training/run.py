@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import shlex
 import time
 from collections.abc import Callable
@@ -28,7 +29,7 @@ from .engine import Engine
 from .estimate import estimate_seconds
 from .folder import choose, open_run, read_json, removed_if_refused, write_json
 from .inputs import load_inputs
-from .judging import calibrate, softened
+from .judging import calibrate, new_predictor, softened
 from .logging import Log, check_trackers
 from .loop import State, fit
 from .pairs import check_pool, make_pair
@@ -116,12 +117,7 @@ class Run:
 
     def _new_predictor(self) -> QualityPredictor:
         torch.manual_seed(stable_seed(self.config.seed, "quality", "initial"))
-        c, i = self.config.quality, self.inputs
-        options = c.options | ({"dense": c.dense} if c.dense else {})
-        model = QualityPredictor(
-            c.backbone, len(self.config.images.size), i.channels, i.num_classes, i.mean, i.std, options
-        )
-        return model.to(self.engine.device)
+        return new_predictor(self.config, self.inputs).to(self.engine.device)
 
     def _introduce(self) -> None:
         c, say, stores = self.config, self.log.say, self.inputs.stores
@@ -210,7 +206,10 @@ class Run:
         }
 
         def work() -> dict[str, Any]:
-            fitted = self._fit(self._quality_stage(self._new_predictor()))
+            if c.file:
+                (self.folder / "quality").mkdir(exist_ok=True)
+                self._new_predictor().save(self.folder / "quality" / "best.safetensors")
+            fitted = State(math.nan) if c.file else self._fit(self._quality_stage(self._new_predictor()))
             predictor = QualityPredictor.load(self.folder / "quality" / "best.safetensors").to(self.engine.device)
             if c.calibrate:
                 calibrate(predictor, fixed["val"])

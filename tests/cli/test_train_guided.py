@@ -66,3 +66,21 @@ def test_refused_before_training(capsys, tmp_path, tiny_config, words, told):
     said = capsys.readouterr().err
     assert told.replace("SUP+, ", "") in said
     assert not (out / "quality").exists()
+
+
+def test_a_predictor_of_before_is_taken_or_refused(guided_run, tiny_config, tmp_path, capsys, metrics):
+    file = guided_run / "quality" / "best.safetensors"
+    words = ["train", "--config", str(tiny_config), "--quality.file", str(file), "--method", "PL-QW"]
+    assert main([*words, "--out", str(tmp_path / "same")]) == 0
+    taken = QualityPredictor.load(tmp_path / "same" / "quality" / "best.safetensors")
+    given = QualityPredictor.load(file)
+    assert all(torch.equal(a, b) for a, b in zip(taken.state_dict().values(), given.state_dict().values()))
+    assert -1 <= metrics(tmp_path / "same")["quality"]["uncertainty"]["spearman_with_error"] <= 1
+    other = QualityPredictor("small", 3, 3, 4, options={"features": [2]}).save(tmp_path / "other.safetensors")
+    words[words.index(str(file))] = str(other)
+    assert main([*words, "--out", str(tmp_path / "no")]) == 2
+    said = capsys.readouterr().err
+    assert "other.safetensors" in said
+    assert "was trained for 4 classes, wanted 2" in said
+    assert "was trained for 3 spatial dimensions, wanted 2" in said
+    assert not (tmp_path / "no").exists()

@@ -13,6 +13,7 @@ from qgssl_fast.errors import InputError
 from qgssl_fast.quality import QualityPredictor, Taught, expected_calibration_error, make_guide, reliability
 from qgssl_fast.quality.calibration import KNOTS, isotonic
 from qgssl_fast.quality.dense import chance_of_labels, dense_loss
+from qgssl_fast.quality.evaluate import spread_agreement
 from qgssl_fast.quality.gate import find_strength
 
 
@@ -225,3 +226,14 @@ def test_strength_zero_is_the_unguided_guide():
         assert torch.equal(found.labels, masks.byte())
         assert (found.weights == 1).all()
         assert found.pixels is None or (found.pixels == 1).all()
+
+
+def test_spread_and_error_agree_where_they_should(monkeypatch):
+    model = build()
+    images, masks = (torch.rand(5, 3, 16, 16) * 255).byte(), torch.zeros(5, 16, 16, dtype=torch.uint8)
+    deviation = torch.tensor([0.1, 0.3, 0.2, 0.5, 0.4])
+    monkeypatch.setattr(model, "spread", lambda x, m, passes: (torch.full((5,), 0.5), deviation))
+    found = spread_agreement(model, images, masks, 0.5 + deviation / 2, torch.arange(5))
+    assert found == {"spread": pytest.approx(0.3), "spearman_with_error": pytest.approx(1)}
+    found = spread_agreement(model, images, masks, 1 - deviation / 2, torch.arange(5))
+    assert found["spearman_with_error"] == pytest.approx(-1)
