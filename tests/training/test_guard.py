@@ -22,6 +22,7 @@ from qgssl_fast.training.guard import Guard
 from qgssl_fast.training.logging import Log
 from qgssl_fast.training.loop import fit
 from qgssl_fast.training.refresh import Refresher
+from qgssl_fast.training.settings import flatten, from_dict, load_preset, to_dict
 from qgssl_fast.training.stages import FixedSet, QualityStage, SegmenterStage
 
 from .test_segmenter_stage import segmenter, stores  # noqa: F401
@@ -121,3 +122,13 @@ def test_both_in_a_run(predictor, stores, tmp_path):  # noqa: F811
     again, same, _ = train(tmp_path / "again")
     assert all(torch.equal(whole[key], again[key]) for key in whole)
     assert all(torch.equal(weights[key], same[key]) for key in weights)
+
+
+def test_the_published_preset_has_none_of_it():
+    values = load_preset("paper")
+    config = from_dict(to_dict(Config()))
+    found = flatten(to_dict(config)) | values
+    off = {"weak.folds": 1, "quality.dense": 0, "quality.soft": 0.0, "quality.calibrate": False,
+           "segmenter.gate": False, "segmenter.guard": 0.0, "segmenter.refresh": 0}  # fmt: skip
+    assert {key: found[key] for key in off} == off
+    assert found["quality.augmentation"] == "image_only"
