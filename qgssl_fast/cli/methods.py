@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ..errors import InputError
@@ -38,7 +39,7 @@ def run(settings: Namespace, words: list[str]) -> int:
         listed.add_column(title)
         listed.add_column("source" if title == "method" else "what it does")
         for row in rows.items():
-            listed.add_row(*row)
+            listed.add_row(*map(escape, row))
         console.print(listed)
     console.print("Guides can be joined: --guide quality+regularizer is both mechanisms at once.", highlight=False)
     if settings.why:

@@ -11,6 +11,7 @@ def test_everything_is_listed(capsys):
     for name in (*METHODS, *list_guides(), *PUBLISHED):
         assert name in said
     assert all(cls.source.split(";")[0] in said for cls in METHODS.values())
-    assert "mean_teacher+correction" not in list_guides() or "mean_teacher has soft targets" in said
+    assert "c^2 [c >= 0.9]" in said
+    assert "mean_teacher+correction: mean_teacher has soft targets" in said
     assert "cps+uncertainty: cps has no teacher that guide uncertainty could ask" in said
     assert "fixmatch+threshold: fixmatch leaves out unsure pixels by itself" in said

@@ -52,3 +52,18 @@ def test_tables_are_whole():
     names = dict(re.findall(r"([A-Z]+(?:-[A-Z]+)?) \| `([a-z_+]+)`", PAGE))
     pairs = {name: "+".join(part for part in pair if part != "none") for name, pair in PUBLISHED.items()}
     assert names == pairs
+
+
+def test_methods_are_short_and_the_loop_knows_none_by_name():
+    import inspect
+
+    from qgssl_fast.training import engine, graphs, loop, stage
+    from qgssl_fast.training.stages import segmenter
+
+    for cls in METHODS.values():
+        lines = len(Path(inspect.getfile(cls)).read_text(encoding="utf-8").splitlines())
+        assert lines <= 90, f"{cls.name}: {lines} lines"
+    for module in (loop, engine, graphs, stage, segmenter):
+        code = Path(module.__file__).read_text(encoding="utf-8")
+        for name in (set(METHODS) | set(PUBLISHED)) - {"supervised"}:  # also the name of the loss on labelled images
+            assert not re.search(rf"\b{name}\b", code, re.I), f"{module.__name__} names {name}"
