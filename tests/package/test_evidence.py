@@ -1,0 +1,62 @@
+"""The evidence script: settings that can be trained, rows once, and a table that says how sure it is."""
+
+from __future__ import annotations
+
+import csv
+import math
+import statistics
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+import evidence
+
+from qgssl_fast.methods import PUBLISHED, resolve_name
+from qgssl_fast.training.pairs import make_pair
+from qgssl_fast.training.settings import check
+
+
+def write(path, rows):
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["data", "seed", "group", "method", "dice"])
+        writer.writeheader()
+        writer.writerows(dict(zip(writer.fieldnames, row)) for row in rows)
+
+
+def test_every_group_can_be_trained(tmp_path):
+    from qgssl_fast.quality import QualityPredictor
+
+    predictor = QualityPredictor("small", options={"features": [2], "hidden": 1, "dense": 1})
+    for group, (_, methods) in evidence.GROUPS.items():
+        for paper in (False, True):
+            config = evidence.settings("ph2", tmp_path, 1, group, tmp_path / "out", paper)
+            check(config)
+            assert (config.seed, config.images.labelled) == (1, 14)
+        for name in methods:
+            make_pair(*resolve_name(name), predictor, config.segmenter)
+    assert set(PUBLISHED) <= {name for _, methods in evidence.GROUPS.values() for name in methods}
+
+
+def test_table_pairs_seeds(tmp_path):
+    sup, other = [0.8, 0.9, 0.7], [0.82, 0.93, 0.71]
+    rows = [("ph2", s, "core", "SUP", d) for s, d in enumerate(sup)]
+    rows += [("ph2", s, "core", "PL-QW", d) for s, d in enumerate(other)] + [("ph2", 0, "all", "CPS", 0.85)]
+    write(tmp_path / "e.csv", rows)
+    lines = evidence.table(tmp_path / "e.csv").splitlines()[2:]
+    half = 4.303 * statistics.stdev([0.02, 0.03, 0.01]) / math.sqrt(3)
+    assert lines[0] == "| ph2 | SUP | full | 3 | 0.800 ± 0.100 | – | – | – |"
+    assert lines[1] == (
+        f"| ph2 | PL-QW | full | 3 | 0.820 ± 0.110 | +0.020 | {0.02 - half:+.3f} to {0.02 + half:+.3f} | not sure |"
+    )
+    assert lines[2].endswith("| 1 | 0.850 ± 0.000 | – | – | – |")
+    assert evidence.done(tmp_path / "e.csv") == {("ph2", s, "core") for s in "012"} | {("ph2", "0", "all")}
+    assert evidence.done(tmp_path / "none.csv") == set()
+
+
+@pytest.mark.parametrize(("shift", "says"), [(0.05, "better"), (-0.05, "worse"), (0.0, "not sure")])
+def test_what_the_table_says(tmp_path, shift, says):
+    rows = [("x", s, "core", "SUP", 0.8) for s in range(3)]
+    write(tmp_path / "e.csv", rows + [("x", s, "core", "QAR", 0.8 + shift + 0.001 * (s - 1)) for s in range(3)])
+    assert evidence.table(tmp_path / "e.csv").splitlines()[3].endswith(f"| {says} |")
