@@ -209,7 +209,8 @@ class Engine:
     def _update(self, stage: Stage) -> dict[str, Tensor]:
         values = {}
         if stage.clip:
-            norms = [self.accelerator.clip_grad_norm_(group, stage.clip) for group in stage.clip_groups()]
+            self.accelerator.unscale_gradients()  # once, before any group is clipped
+            norms = [nn.utils.clip_grad_norm_(group, stage.clip) for group in stage.clip_groups()]
             if self.accelerator.scaler is None:  # with fp16 it is infinite now and then, and the step is left out
                 values["gradient"] = norms[0] if len(norms) == 1 else torch.stack(norms).amax()
         stage.optimizer.step()

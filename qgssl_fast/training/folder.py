@@ -13,7 +13,7 @@ from typing import IO, Any
 import yaml
 
 from ..errors import InputError
-from ..files import remove_leftovers, write_text
+from ..files import LEFTOVER, remove_leftovers, write_text
 from .config import Config
 from .settings import flatten, known_keys, to_dict, to_yaml
 
@@ -60,7 +60,7 @@ def open_run(folder: Path, config: Config) -> IO[str]:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"out: wanted a folder, got the file {folder}")
     saved = folder / "config.yaml"
-    if folder.exists() and not saved.exists() and any(entry.name != ".lock" for entry in folder.iterdir()):
+    if folder.exists() and not saved.exists() and any(not _of_a_start(entry.name) for entry in folder.iterdir()):
         raise InputError(f"out: {folder} has files but no config.yaml: it is no run folder; name a new or empty one")
     folder.mkdir(parents=True, exist_ok=True)
     lock = (folder / ".lock").open("w")
@@ -82,6 +82,11 @@ def saved_settings(folder: Path) -> dict[str, Any] | None:
     except (OSError, yaml.YAMLError, UnicodeDecodeError, AttributeError):
         return None
     return found if set(found) == set(known_keys()) else None
+
+
+def _of_a_start(name: str) -> bool:
+    """Whether a run that was killed before it had its settings written leaves such a file."""
+    return name == ".lock" or LEFTOVER.fullmatch(name) is not None
 
 
 def _taken(lock: IO[str]) -> bool:

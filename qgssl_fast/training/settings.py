@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -95,9 +96,40 @@ def drop_foreign_options(values: dict[str, Any], preset: dict[str, Any]) -> list
     return said
 
 
+def check_types(part: Any, faults: Faults, prefix: str = "") -> None:
+    """Add each field of a dataclass whose value is not what its annotation says; an int may stand for a float."""
+    hints = get_type_hints(type(part))
+    for f in fields(part):
+        value, hint = getattr(part, f.name), hints[f.name]
+        if is_dataclass(value) and isinstance(hint, type) and isinstance(value, hint):
+            check_types(value, faults, f"{prefix}{f.name}.")
+        elif not _fits(value, hint):
+            wanted = (
+                hint.__name__ if isinstance(hint, type) and not get_args(hint) else str(hint).replace("typing.", "")
+            )
+            faults.add(f"{prefix}{f.name}: wanted {wanted}, got {value!r}")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    if hint is Any:
+        return True
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return any(_fits(value, one) for one in inner)
+    if origin is list:
+        return isinstance(value, (list, tuple)) and all(_fits(one, inner[0]) for one in value)
+    if origin is dict:
+        return isinstance(value, dict) and all(_fits(k, inner[0]) and _fits(v, inner[1]) for k, v in value.items())
+    if hint is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, origin or hint) and not (hint is int and isinstance(value, bool))
+
+
 def check(config: Config) -> None:
-    """Raise InputError with every value that is out of range."""
+    """Raise InputError with every value that is of a wrong type or out of range."""
     faults = Faults()
+    check_types(config, faults)
+    faults.check("configuration")
 
     def want(good: bool, key: str, wanted: str, got: Any) -> None:
         if not good:

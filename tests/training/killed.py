@@ -1,4 +1,4 @@
-"""A training run that dies at a given moment, for test_killed.py: run_path with WORDS, AT and AFTER.
+"""A training run that dies at a given moment, for test_killed.py: run_path with WORDS, AT, AFTER, SAID (a file) and COUNT.
 
 It dies AFTER seconds after the AT-th change of a file's name or content that Python makes (0: never), as by kill -9:
 SIGALRM's default action ends a process at once, wherever it is, and nothing is cleaned up. COUNT: where to write the
@@ -27,9 +27,9 @@ def count(event, arguments):
         signal.setitimer(signal.ITIMER_REAL, max(AFTER, 1e-6))  # noqa: F821
 
 
-silence = os.open(os.devnull, os.O_WRONLY)
-os.dup2(silence, 1)
-os.dup2(silence, 2)
+said = os.open(SAID, os.O_WRONLY | os.O_CREAT | os.O_APPEND)  # noqa: F821
+os.dup2(said, 1)
+os.dup2(said, 2)
 torch.set_num_threads(1)
 sys.addaudithook(count)
 

@@ -46,6 +46,25 @@ def test_all_faults_at_once():
         assert part in text
 
 
+def test_wrong_types_are_named():
+    config = Config(seed=1.5, methods="PL-QW", compile=1)
+    config.segmenter.epochs = "3"
+    config.weak.snapshots = [1, "2"]
+    config.images.size = (32, 32)
+    config.segmenter.lr = 1
+    with pytest.raises(InputError) as error:
+        check(config)
+    lines = str(error.value).splitlines()
+    assert lines[0] == "configuration: 5 faults"
+    assert lines[1:] == [
+        "  - methods: wanted list[str], got 'PL-QW'",
+        "  - seed: wanted int, got 1.5",
+        "  - compile: wanted bool, got 1",
+        "  - weak.snapshots: wanted list[int], got [1, '2']",
+        "  - segmenter.epochs: wanted int, got '3'",
+    ]
+
+
 def test_default_config_is_good():
     check(Config())
     assert "segmenter.method_lambda.start" in flatten(to_dict(Config()))

@@ -43,6 +43,13 @@ def test_foreign_folder_and_file(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+def test_killed_before_the_settings_were_written(tmp_path):
+    (tmp_path / ".123.config.yaml").write_text("see")
+    (tmp_path / ".lock").touch()
+    open_run(tmp_path, Config()).close()
+    assert {p.name for p in tmp_path.iterdir()} == {".lock", "config.yaml"}
+
+
 def test_nothing_half_written(tmp_path):
     path = write_text(tmp_path / "a.txt", "whole")
 

@@ -45,7 +45,7 @@ def train(tmp_path_factory):
     def run(out, at=0, after=0.0, count=""):
         words = ["train", "--out", str(out)]
         words += [] if (out / "config.yaml").exists() else ["--config", str(settings)]
-        given = {"WORDS": words, "AT": at, "AFTER": after, "COUNT": str(count)}
+        given = {"WORDS": words, "AT": at, "AFTER": after, "COUNT": str(count), "SAID": f"{out}.txt"}
         process = context.Process(target=runpy.run_path, args=(str(SCRIPT),), kwargs={"init_globals": given})
         process.start()
         process.join(120)
@@ -79,7 +79,7 @@ def test_goes_on_to_the_same_bytes(train, tmp_path):
             at = 0 if last else chance.randrange(1, chance.choice((10, changes // 4, changes)))
             code = train(out, at, chance.choice((0.0, 0.002, 0.02, 0.1)) * chance.random())
             kills += code == -signal.SIGALRM
-        assert code == 0
+        assert code == 0, Path(f"{out}.txt").read_text()[-2000:]
         found = content(out)
         assert found.keys() == wanted.keys()
         odd = [name for name in wanted if found[name] != wanted[name]]
