@@ -1,4 +1,4 @@
-"""A training run that dies at a given moment, for test_killed.py: run_path with WORDS, AT, AFTER, SAID (a file) and COUNT.
+"""A training run that dies at a given moment, for test_killed.py: run_path with WORDS, AT, AFTER, SAID and COUNT.
 
 It dies AFTER seconds after the AT-th change of a file's name or content that Python makes (0: never), as by kill -9:
 SIGALRM's default action ends a process at once, wherever it is, and nothing is cleaned up. COUNT: where to write the
