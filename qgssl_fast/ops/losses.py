@@ -125,6 +125,7 @@ def consistency(
     _floating(name, "weights", weights)
     if weights.shape != student.shape[:1]:
         raise InputError(f"{name}: weights must be [{student.shape[0]}], one a sample, got {_shape(weights)}")
+    _beside(name, "weights", weights, student)
     if pixel_weights is not None:
         _floating(name, "pixel_weights", pixel_weights)
         pixel_weights = _plane(name, "pixel_weights", pixel_weights.detach(), student)
@@ -146,6 +147,7 @@ def _target(name: str, what: str, target: Tensor, like: Tensor, ignore_index: in
         return labels
     if channels == 1:
         return _plane(name, what, target, like)
+    _beside(name, what, target, like)
     if target.shape != like.shape:
         raise InputError(
             f"{name}: {what} of probabilities must be {_shape(like)} like the logits, got {_shape(target)}"
@@ -156,13 +158,17 @@ def _target(name: str, what: str, target: Tensor, like: Tensor, ignore_index: in
 def _plane(name: str, what: str, x: Tensor, like: Tensor) -> Tensor:
     """[B, 1, *S] from [B, *S] or [B, 1, *S]."""
     plane = (like.shape[0], *like.shape[2:])
-    if x.device != like.device:
-        raise InputError(f"{name}: {what} must be on the logits' device {like.device}, got {x.device}")
+    _beside(name, what, x, like)
     if x.shape == (plane[0], 1, *plane[1:]):
         return x
     if x.shape != plane:
         raise InputError(f"{name}: {what} must be {list(plane)} for logits {_shape(like)}, got {_shape(x)}")
     return x.unsqueeze(1)
+
+
+def _beside(name: str, what: str, x: Tensor, like: Tensor) -> None:
+    if x.device != like.device:
+        raise InputError(f"{name}: {what} must be on the logits' device {like.device}, got {x.device}")
 
 
 def _logits(name: str, logits: Tensor, kind: str, backend: str) -> None:

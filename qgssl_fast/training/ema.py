@@ -14,7 +14,8 @@ Network = TypeVar("Network", bound=nn.Module)
 class Ema(Generic[Network]):
     """Teacher = d * teacher + (1 - d) * student after every step t (from 0), d = min(decay, (1 + t) / (10 + t)).
 
-    Parameters and floating buffers (batch norm's running statistics) are averaged, integer buffers copied.
+    Parameters and floating buffers (batch norm's running mean and variance) are averaged, integer buffers (its count of
+    batches) copied: one foreach call for each of the two, however many tensors there are.
     The teacher is in eval mode and never needs a gradient.
     """
 
@@ -31,6 +32,6 @@ class Ema(Generic[Network]):
         ours = [*self.teacher.parameters(), *self.teacher.buffers()]
         floating = [i for i, tensor in enumerate(ours) if tensor.is_floating_point()]
         torch._foreach_lerp_([ours[i] for i in floating], [theirs[i].detach() for i in floating], 1 - decay)
-        for mine, other in zip(ours, theirs):
-            if not mine.is_floating_point():
-                mine.copy_(other)
+        whole = [i for i, tensor in enumerate(ours) if not tensor.is_floating_point()]
+        if whole:
+            torch._foreach_copy_([ours[i] for i in whole], [theirs[i] for i in whole])

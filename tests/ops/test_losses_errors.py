@@ -33,6 +33,13 @@ def good(**other):
         ({"weights": torch.ones(2).int()}, TypeError, "weights must be floating"),
         ({"pixel_weights": torch.ones(2, 4, 4).bool()}, TypeError, "pixel_weights must be floating"),
         ({"pixel_weights": torch.ones(2, 4, 5)}, InputError, r"pixel_weights must be \[2, 4, 4\]"),
+        ({"weights": torch.ones(2, device="meta")}, InputError, "weights must be on the logits' device cpu, got meta"),
+        ({"teacher": torch.ones(2, 4, 4, device="meta")}, InputError, "teacher must be on the logits' device cpu"),
+        (
+            {"teacher": torch.ones(2, 4, 4, dtype=torch.complex64)},
+            TypeError,
+            "teacher must be integer, bool or floating",
+        ),
         ({"kind": "ce_dice"}, InputError, "bce_dice is for one"),
         ({"kind": "bce_dice", "student": torch.zeros(2, 3, 4, 4)}, InputError, "ce_dice is for several classes"),
     ],
