@@ -60,14 +60,14 @@ struct Buffers {
 };
 
 struct Chunks {
-  int block;      // pixels
+  int block;      // pixels, whole steps
   int64_t chunk;  // pixels, whole blocks
   int64_t each;   // chunks of a sample
   int width;      // totals of a chunk
 
   explicit Chunks(const qg::LossTask& task) {
     const int most = kBlockNumbers / task.classes / kStep * kStep;
-    block = most < 512 ? most : 512;
+    block = most < 2048 ? most : 2048;
     const int blocks = kChunkNumbers / (block * task.classes);
     chunk = int64_t(block) * (blocks > 1 ? blocks : 1);
     each = (task.pixels + chunk - 1) / chunk;
