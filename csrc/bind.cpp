@@ -17,6 +17,7 @@ QG_DECLARE_KERNELS(qg_avx512)
 #endif
 
 namespace py = pybind11;
+void bind_plans(py::module_& m);  // plan.cpp
 namespace core = QG_NAMESPACE;
 
 namespace {
@@ -192,4 +193,5 @@ PYBIND11_MODULE(_C, m) {
   m.def("overlap", overlap);
   m.def("soft_dice", soft_dice);
   m.def("philox", philox);
+  bind_plans(m);
 }

@@ -1,8 +1,7 @@
 // What the kernels of all devices take. Plain types only: whatever a header instantiates here would be shared between instruction sets.
 // Pointers are to memory of the device, `threads` is the CPU's alone.
 #pragma once
-#include <stddef.h>
-#include <stdint.h>
+#include "types.h"
 
 namespace qg {
 

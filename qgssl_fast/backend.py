@@ -5,7 +5,7 @@ Backends, in the order that ``"auto"`` prefers them:
 =============  ==========================================================  =======================================
 name           what                                                        serves
 =============  ==========================================================  =======================================
-``cuda``       CUDA kernels, ``qgssl_fast._cuda``                          CUDA tensors
+``cuda``       CUDA kernels, built (``qgssl_fast._cuda``) or by CuPy       CUDA tensors
 ``triton``     Triton kernels                                              CUDA tensors (CPU under TRITON_INTERPRET=1)
 ``native``     C++ kernels, ``qgssl_fast._C``                              CPU tensors; CUDA ones through pinned memory
 ``reference``  the definition, in torch or numpy                           every tensor
@@ -41,7 +41,6 @@ import torch
 from .errors import InputError
 
 NAMES = ("cuda", "triton", "native", "reference")
-_PACKAGES = {"cuda": "native", "triton": "triton", "native": "native", "reference": "reference"}
 
 
 @dataclass(frozen=True)
@@ -117,11 +116,11 @@ def refusal(name: str, device: torch.device) -> str | None:
     if name == "native":
         if device.type not in ("cpu", "cuda"):
             return f"serves CPU and CUDA tensors, not {device.type}"
-        return _native().refusal()
+        return _package("native").refusal()
     if name == "cuda":
         if device.type != "cuda":
             return f"serves CUDA tensors, not {device.type}"
-        return _native().refusal_cuda(device)
+        return _package("cuda").refusal(device)
     if importlib.util.find_spec("triton") is None:
         return "triton is not installed"
     if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
@@ -180,7 +179,7 @@ def _warn_slow(device: torch.device, name: str, passed_over: list[str]) -> None:
 
 
 def _load(operation: Operation, name: str, device: torch.device) -> Callable[..., Any]:
-    module = importlib.import_module(f"{__package__}.kernels.{_PACKAGES[name]}.{operation.stem}")
+    module = importlib.import_module(f"{__package__}.kernels.{name}.{operation.stem}")
     function: Callable[..., Any] = getattr(module, operation.name)
     if name == "native" and device.type == "cuda":
         return through_host(function)
@@ -211,13 +210,13 @@ def _to_host(value: Any) -> Any:
     return host.copy_(value)  # sync
 
 
-def _native() -> Any:
-    return importlib.import_module(f"{__package__}.kernels.native")
+def _package(name: str) -> Any:
+    return importlib.import_module(f"{__package__}.kernels.{name}")
 
 
 def _detail(name: str) -> str:
     if name in ("native", "cuda"):
-        text: str = _native().describe(name)
+        text: str = _package(name).describe()
         return text
     if name == "triton":
         return f"triton {importlib.import_module('triton').__version__}"

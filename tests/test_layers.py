@@ -14,7 +14,7 @@ LEVELS = [
     {"corruption", "networks", "data", "reporting"}, {"quality"}, {"methods"}, {"training"}, {"cli"},
 ]  # fmt: skip
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
-# kernels/native and kernels/triton are reached by name from backend.py, never imported from below.
+# kernels/native, kernels/cuda and kernels/triton are reached by name from backend.py, never imported from below.
 
 
 def imported(path: Path) -> set[str]:

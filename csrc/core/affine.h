@@ -137,12 +137,46 @@ struct Sampler {
   }
 };
 
+// Which pixels of a line can have sources in the box.
+struct Ends {
+  Affine map;
+  Box box;
+  double over_ax, over_ay;
+  int64_t half;
+
+  QG_HD Ends(const Sampler& sampler, const Box& box)
+      : map(sampler.map),
+        box(box),
+        over_ax(map.ax ? 1.0 / double(map.ax) : 0),
+        over_ay(map.ay ? 1.0 / double(map.ay) : 0),
+        half(sampler.half) {}
+  QG_HD Between of(int line, int width) const {
+    const Between span =
+        Between{0, width}.cut(map.ax, over_ax, map.bx * line + map.cx + half, box.left * kOne, box.right * kOne + kOne - 1);
+    return span.cut(map.ay, over_ay, map.by * line + map.cy + half, box.top * kOne, box.bottom * kOne + kOne - 1);
+  }
+};
+
+template <class Team, class Word>
+QG_HD void look_up(const Team& team, const Sampler& sampler, const Box& box, const Bits<Word>& out) {
+  constexpr int kBits = bits_of<Word>();
+  const Ends ends(sampler, box);
+  const int width = out.extent.width, columns = out.columns();
+  team.for_each(out.extent.height, [=](int line) {
+    const Between span = ends.of(line, width);
+    for (int c = 0; c < columns; ++c) {
+      const int first = c * kBits, begin = max_of(span.begin, first), end = min_of(span.end, min_of(first + kBits, width));
+      out.column(c)[line] = begin < end ? sampler.template word<Word>(first, begin, end, line) : Word(0);
+    }
+  });
+}
+
 // out = the mask through the map; the mask is used up where `truncate`.
 template <class Team, class Word>
 QG_HD void sample_affine(const Team& team, const Bits<Word>& mask, const Bits<Word>& out, const Bits<Word>& other, const Box& box,
                          const Affine& map, bool truncate, int32_t* memory) {
   constexpr int kBits = bits_of<Word>();
-  const int width = mask.extent.width, height = mask.extent.height, columns = mask.columns();
+  const int height = mask.extent.height, columns = mask.columns();
   const auto size = [](int64_t v) { return v < 0 ? -v : v; };
   const int64_t far_x = size(map.ax) * (columns * kBits) + size(map.bx) * height + size(map.cx);
   const int64_t far_y = size(map.ay) * (columns * kBits) + size(map.by) * height + size(map.cy);
@@ -164,16 +198,7 @@ QG_HD void sample_affine(const Team& team, const Bits<Word>& mask, const Bits<Wo
     and_below(out, other);
     picture_of(team, other, memory + 3 * words);
   }
-  const double over_ax = map.ax ? 1.0 / double(map.ax) : 0, over_ay = map.ay ? 1.0 / double(map.ay) : 0;
-  team.for_each(height, [=](int line) {
-    const int64_t half = sampler.half;
-    Between span = Between{0, width}.cut(map.ax, over_ax, map.bx * line + map.cx + half, box.left * kOne, box.right * kOne + kOne - 1);
-    span = span.cut(map.ay, over_ay, map.by * line + map.cy + half, box.top * kOne, box.bottom * kOne + kOne - 1);
-    for (int c = 0; c < columns; ++c) {
-      const int first = c * kBits, begin = max_of(span.begin, first), end = min_of(span.end, min_of(first + kBits, width));
-      out.column(c)[line] = begin < end ? sampler.template word<Word>(first, begin, end, line) : Word(0);
-    }
-  });
+  look_up(team, sampler, box, out);
   fill_padding(team, out, false);
 }
 

@@ -9,7 +9,9 @@
 #elif defined(__SSE2__) && !defined(__CUDACC__)
 #include <emmintrin.h>
 #endif
+#ifndef __CUDACC__
 #include <string.h>
+#endif
 
 namespace QG_NAMESPACE {
 

@@ -10,6 +10,19 @@ constexpr int kSpares = 3;
 // Of a canvas of that many classes, background among them: truth and mask of each, and what they share.
 QG_HD int planes_of(int classes) { return 2 * (classes - 1) + kSpares; }
 
+// Where planes lie: the first `near_count` of them in one memory, which may be a GPU's small fast one, the others in another.
+template <class Word>
+struct Planes {
+  Word *near, *far;
+  int near_count;
+
+  QG_HD Word* at(int k, size_t words) const { return k < near_count ? near + size_t(k) * words : far + size_t(k - near_count) * words; }
+};
+template <class Word>
+QG_HD Planes<Word> planes_in(Word* memory) {
+  return {memory, nullptr, INT32_MAX};
+}
+
 // Side of a voxel along z and y over that along x, in 1/4096. A row's pixels are pixels along x.
 struct Spacing {
   int32_t z, y;
@@ -30,18 +43,23 @@ struct Canvas {
   }
 };
 
-// The canvas of class `label` on `memory`: planes_of(classes) planes of words, all truths, then all masks, then the spares.
+// The canvas of class `label` on planes_of(classes) planes of words, those first that are used most: two spares, all masks, the third
+// spare, all truths.
 template <class Word>
-QG_HD Canvas<Word> canvas_on(Word* memory, const Extent& extent, int axes, int32_t* arena,
+QG_HD Canvas<Word> canvas_on(const Planes<Word>& planes, const Extent& extent, int axes, int32_t* arena,
                              const Spacing& spacing = {kSpacingOne, kSpacingOne}, int classes = 2, int label = 1) {
   Bits<Word> plane{nullptr, extent, column_stride<Word>(extent)};
   const size_t words = size_t(plane.words());
-  plane.word = memory + size_t(label - 1) * words;
+  plane.word = planes.at(kSpares + classes - 1 + label - 1, words);
   Canvas<Word> canvas{plane, plane, {plane, plane, plane}, arena, axes, spacing};
-  canvas.mask.word = memory + size_t(classes - 1 + label - 1) * words;
-  for (int k = 0; k < kSpares; ++k) canvas.spare[k].word = memory + size_t(2 * (classes - 1) + k) * words;
+  canvas.spare[0].word = planes.at(0, words);
+  canvas.spare[1].word = planes.at(1, words);
+  canvas.mask.word = planes.at(2 + label - 1, words);
+  canvas.spare[2].word = planes.at(2 + classes - 1, words);
   return canvas;
 }
+
+QG_HD size_t plane_words(const Extent& extent) { return size_t(Bits<uint32_t>{nullptr, extent, column_stride<uint32_t>(extent)}.words()); }
 
 template <class Word>
 QG_HD size_t canvas_bytes(const Extent& extent, int classes = 2) {

@@ -1,8 +1,7 @@
 // What every core header needs. The core is compiled once per instruction set and once by nvcc, each time in a namespace of its own
 // (QG_NAMESPACE), and uses no standard templates: a weak symbol that the linker shares could carry one CPU's instructions to another.
 #pragma once
-#include <stddef.h>
-#include <stdint.h>
+#include "../types.h"
 
 #ifndef QG_NAMESPACE
 #error "compile with -DQG_NAMESPACE=<a name of this object's own>"
@@ -15,10 +14,11 @@
 #define QG_LANES _Pragma("GCC ivdep") _Pragma("GCC unroll 1")
 #endif
 
-// QG_HD: small, in line everywhere. QG_ROW: a function of its own; internal, so that it too is this object's alone.
-#ifdef __CUDACC__
+// QG_HD: small, in line everywhere. QG_ROW: a function of its own; internal, so that it too is this object's alone. On a GPU a kernel then
+// needs the registers of its largest row, not of what the compiler makes of all rows together.
+#if defined(__CUDACC__) && !defined(QG_CUDA_ON_CPU)
 #define QG_HD __host__ __device__ __forceinline__
-#define QG_ROW static __host__ __device__
+#define QG_ROW static __host__ __device__ __noinline__
 #else
 #define QG_HD inline __attribute__((always_inline))
 #define QG_ROW static __attribute__((noinline))

@@ -43,16 +43,26 @@ QG_HD bool solve(int64_t (&rows)[kTerms][kTerms], int64_t (&right)[kTerms], int6
 QG_HD int u_of(int32_t packed) { return int16_t(packed & 0xFFFF); }
 QG_HD int v_of(int32_t packed) { return packed >> 16; }
 
-// Adds the terms of all packed corners and their products, those of j <= k.
-template <int kTerms>
-QG_HD void add_terms(const Corners& corners, int u0, int v0, int64_t (&products)[kTerms][kTerms], int64_t (&sums)[kTerms]) {
-  for (int i = 0; i < corners.count; ++i) {
-    const int u = u_of(corners.at[i]) - u0, v = v_of(corners.at[i]) - v0;
+// The sums of the terms' products, those of j <= k, and of the terms, over all packed corners.
+template <int kTerms, class Team>
+QG_HD void add_terms(const Team& team, const Corners& corners, int u0, int v0, int64_t (&products)[kTerms][kTerms],
+                     int64_t (&sums)[kTerms]) {
+  constexpr int kPairs = kTerms * (kTerms + 1) / 2;
+  int64_t total[kPairs + kTerms] = {};
+  const int32_t* const at = corners.at;
+  team.totals(corners.count, total, [=](int i, int64_t (&to)[kPairs + kTerms]) {
+    const int u = u_of(at[i]) - u0, v = v_of(at[i]) - v0;
     const int all[5] = {int((int64_t(u) * u) >> kUnit), int((int64_t(u) * v) >> kUnit), int((int64_t(v) * v) >> kUnit), u, v};
+    int pair = 0;
     for (int j = 0; j < kTerms; ++j) {
-      for (int k = j; k < kTerms; ++k) products[j][k] += int64_t(all[j]) * all[k];
-      sums[j] += all[j];
+      for (int k = j; k < kTerms; ++k) to[pair++] += int64_t(all[j]) * all[k];
+      to[kPairs + j] += all[j];
     }
+  });
+  int pair = 0;
+  for (int j = 0; j < kTerms; ++j) {
+    for (int k = j; k < kTerms; ++k) products[j][k] = total[pair++];
+    sums[j] = total[kPairs + j];
   }
 }
 
@@ -67,31 +77,33 @@ struct Conic {
 };
 
 // The corners are overwritten.
-QG_HD bool fit_conic(const Corners& outline, Conic* to) {
+template <class Team>
+QG_HD bool fit_conic(const Team& team, const Corners& outline, Conic* to) {
   const int n = outline.count;
   if (n < 5) return false;
+  int32_t* const at = outline.at;
   Conic found{};
   found.count = n;
-  int low_x = 1 << 16, low_y = 1 << 16, high_x = 0, high_y = 0;
-  for (int i = 0; i < n; ++i) {
-    const int x = x_of(outline.at[i]), y = y_of(outline.at[i]);
-    found.total_x += x;
-    found.total_y += y;
-    low_x = min_of(low_x, x);
-    low_y = min_of(low_y, y);
-    high_x = max_of(high_x, x);
-    high_y = max_of(high_y, y);
-  }
-  const int64_t far[4] = {int64_t(high_x) * n - found.total_x, found.total_x - int64_t(low_x) * n, int64_t(high_y) * n - found.total_y,
-                          found.total_y - int64_t(low_y) * n};
+  int64_t total[2] = {0, 0};
+  team.totals(n, total, [=](int i, int64_t* sum) {
+    sum[0] += x_of(at[i]);
+    sum[1] += y_of(at[i]);
+  });
+  found.total_x = total[0];
+  found.total_y = total[1];
+  constexpr int kMost = 1 << 16;
+  const int64_t far[4] = {int64_t(team.most(0, n, [=](int i) { return x_of(at[i]); }).value) * n - total[0],
+                          total[0] - int64_t(kMost - team.most(0, n, [=](int i) { return kMost - x_of(at[i]); }).value) * n,
+                          int64_t(team.most(0, n, [=](int i) { return y_of(at[i]); }).value) * n - total[1],
+                          total[1] - int64_t(kMost - team.most(0, n, [=](int i) { return kMost - y_of(at[i]); }).value) * n};
   for (int k = 0; k < 4; ++k) found.unit = far[k] > found.unit ? far[k] : found.unit;
 
-  for (int i = 0; i < n; ++i) {
-    const int64_t u = found.place(x_of(outline.at[i]), found.total_x), v = found.place(y_of(outline.at[i]), found.total_y);
-    outline.at[i] = int32_t(uint32_t(v) << 16 | (uint32_t(u) & 0xFFFF));
-  }
+  team.for_each(n, [=](int i) {
+    const int64_t u = found.place(x_of(at[i]), found.total_x), v = found.place(y_of(at[i]), found.total_y);
+    at[i] = int32_t(uint32_t(v) << 16 | (uint32_t(u) & 0xFFFF));
+  });
   int64_t rows[5][5] = {}, right[5] = {}, conic[5];
-  add_terms(outline, 0, 0, rows, right);
+  add_terms(team, outline, 0, 0, rows, right);
   if (!solve(rows, right, n, conic)) return false;
   for (int k = 0; k < 5; ++k) conic[k] >>= 8;
   const int64_t a = conic[0], b = conic[1], c = conic[2], d = conic[3], e = conic[4];
@@ -101,7 +113,7 @@ QG_HD bool fit_conic(const Corners& outline, Conic* to) {
   if (u0 > farthest || u0 < -farthest || v0 > farthest || v0 < -farthest) return false;
 
   int64_t about[3][3] = {}, sums[3] = {}, centred[3];
-  add_terms(outline, int(u0), int(v0), about, sums);
+  add_terms(team, outline, int(u0), int(v0), about, sums);
   if (!solve(about, sums, n, centred)) return false;
   found.a = centred[0] >> 8;
   found.b = centred[1] >> 8;
@@ -111,7 +123,7 @@ QG_HD bool fit_conic(const Corners& outline, Conic* to) {
   found.centre_v = int32_t(v0);
   found.half = int32_t((int64_t(n) << kUnit) / (2 * found.unit));
   found.is_there = 1;
-  *to = found;
+  team.one([=] { *to = found; });
   return true;
 }
 

@@ -64,43 +64,44 @@ QG_HD Corners trace(const Bits<Word>& mask, int start_x, int start_y, int32_t* m
 }
 
 // Corner of the largest squared distance from corner `from`, the first of equal ones.
-QG_HD int farthest_from(const Corners& outline, int from) {
-  const int x0 = x_of(outline.at[from]), y0 = y_of(outline.at[from]);
-  int best = -1, place = 0;
-  for (int i = 0; i < outline.count; ++i) {
-    const int dx = x_of(outline.at[i]) - x0, dy = y_of(outline.at[i]) - y0, square = dx * dx + dy * dy;
-    place = square > best ? i : place;
-    best = max_of(square, best);
-  }
-  return place;
+template <class Team>
+QG_HD int farthest_from(const Team& team, const Corners& outline, int from) {
+  const int32_t* const at = outline.at;
+  const int x0 = x_of(at[from]), y0 = y_of(at[from]);
+  return team
+      .most(0, outline.count,
+            [=](int i) {
+              const int dx = x_of(at[i]) - x0, dy = y_of(at[i]) - y0;
+              return dx * dx + dy * dy;
+            })
+      .at;
 }
 
 // In 1/256 px, each edge rounded down.
-QG_HD int64_t perimeter(const Corners& outline) {
-  int64_t sum = 0;
-  for (int i = 0; i < outline.count; ++i) {
+template <class Team>
+QG_HD int64_t perimeter(const Team& team, const Corners& outline) {
+  int64_t sum[1] = {0};
+  team.totals(outline.count, sum, [=](int i, int64_t* total) {
     const int32_t a = outline.at[i], b = outline.at[i > 0 ? i - 1 : outline.count - 1];
     const int64_t dx = x_of(a) - x_of(b), dy = y_of(a) - y_of(b);
-    sum += whole_root((dx * dx + dy * dy) << 16);
-  }
-  return sum;
+    total[0] += whole_root((dx * dx + dy * dy) << 16);
+  });
+  return sum[0];
 }
 
 // Of the corners begin < i < end: the distance of the farthest from the chord, (cross product^2 << 8) / length^2; its place in *middle.
-QG_HD int64_t farthest_between(const int32_t* at, int begin, int end, int* middle) {
+template <class Team>
+QG_HD int64_t farthest_between(const Team& team, const int32_t* at, int begin, int end, int* middle) {
   *middle = begin;
   if (end - begin < 2) return -1;
   const int x0 = x_of(at[begin]), y0 = y_of(at[begin]), dx = x_of(at[end]) - x0, dy = y_of(at[end]) - y0;
-  const auto cross = [=](int i) {
+  const Most most = team.most(begin + 1, end, [=](int i) {
     const int v = dx * (y_of(at[i]) - y0) - dy * (x_of(at[i]) - x0);
     return v < 0 ? -v : v;
-  };
-  int best = 0, i = begin + 1;
-  for (int k = i; k < end; ++k) best = max_of(best, cross(k));
-  while (cross(i) != best) ++i;
-  *middle = i;
+  });
+  *middle = most.at;
   const int64_t length = int64_t(dx) * dx + int64_t(dy) * dy;
-  return ((int64_t(best) * best) << 8) / (length > 0 ? length : 1);
+  return ((int64_t(most.value) * most.value) << 8) / (length > 0 ? length : 1);
 }
 
 QG_HD bool is_flat(int32_t before, int32_t corner, int32_t after, int64_t tolerance) {
@@ -128,41 +129,50 @@ QG_HD int tidy(int32_t* corners, int count, int64_t tolerance) {
 
 // Douglas-Peucker with the tolerance, in 1/256 px, bisected until `vertices` are left. `memory` has room for as many corners as the outline
 // and two; the outline is overwritten, and the polygon lies in `polygon`, of 4 vertices + 2.
-QG_HD int simplify(const Corners& outline, int vertices, int32_t* memory, int32_t* polygon) {
+template <class Team>
+QG_HD int simplify(const Team& team, const Corners& outline, int vertices, int32_t* memory, int32_t* polygon) {
   const int n = outline.count;
+  int32_t* const ends = outline.at;
   if (n <= vertices) {
-    for (int i = 0; i < n; ++i) polygon[i] = outline.at[i];
+    team.for_each(n, [=](int i) { polygon[i] = ends[i]; });
     return n;
   }
   int one = 0, other = 0;
   for (int k = 0; k < 3; ++k) {
-    const int next = farthest_from(outline, other);
+    const int next = farthest_from(team, outline, other);
     one = other;
     other = next;
   }
-  int64_t low = 0, high = perimeter(outline) / 2;
+  int64_t low = 0, high = perimeter(team, outline) / 2;
   int32_t* const at = memory;  // from `one` round to `one`, so that no span goes over the end
-  for (int i = 0; i <= n; ++i) at[i] = outline.at[i + one < n ? i + one : i + one - n];
-  int32_t* const ends = outline.at;
-  other = other > one ? other - one : other - one + n;
+  team.for_each(n + 1, [=](int i) { at[i] = ends[i + one < n ? i + one : i + one - n]; });
+  const int far = other > one ? other - one : other - one + n;
   int count = 0;
   while (high - low > 1) {
     const int64_t middle = (low + high) / 2, capped = middle < 1 << 22 ? middle : 1 << 22;  // beyond, all is near enough
     const int64_t tolerance = (capped * capped) >> 8;
-    int begin = 0, open = 2;
-    ends[0] = n;
-    ends[1] = other;
+    team.one([=] { ends[0] = n; });
+    int begin = 0, end = far, open = 1;  // ends that wait behind `end`
+    bool is_open = true;
     count = 0;
-    while (open > 0 && count <= 4 * vertices) {
+    while (is_open && count <= 4 * vertices) {
       int farthest;
-      if (farthest_between(at, begin, ends[open - 1], &farthest) > tolerance) {
-        ends[open++] = farthest;
+      if (farthest_between(team, at, begin, end, &farthest) > tolerance) {
+        const int waits = end, slot = open++;
+        team.one([=] { ends[slot] = waits; });
+        end = farthest;
       } else {
-        polygon[count++] = at[begin];
-        begin = ends[--open];
+        const int corner = begin, slot = count++;
+        team.one([=] { polygon[slot] = at[corner]; });
+        begin = end;
+        is_open = open > 0;
+        end = is_open ? ends[--open] : n;
       }
     }
-    if (open == 0) count = tidy(polygon, count, tolerance);
+    if (!is_open) {
+      const int all = count;
+      count = team.told([=] { return tidy(polygon, all, tolerance); });
+    }
     if (count == vertices) break;
     if (count > vertices)
       low = middle;

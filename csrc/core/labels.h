@@ -7,24 +7,24 @@ namespace QG_NAMESPACE {
 
 constexpr uint32_t kClassStreams = 256;  // from a class's streams to the next class's
 
-// All classes' canvases on one memory; `classes` counts the background.
+// All classes' canvases; `classes` counts the background.
 template <class Word>
 struct LabelCanvas {
-  Word* memory;
+  Planes<Word> planes;
   Extent extent;
   int axes, classes;
   Spacing spacing;
   int32_t* arena;
 
-  QG_HD Canvas<Word> of(int label) const { return canvas_on(memory, extent, axes, arena, spacing, classes, label); }
+  QG_HD Canvas<Word> of(int label) const { return canvas_on(planes, extent, axes, arena, spacing, classes, label); }
 };
 
 // Runs f(canvas) for a class; the mask is brought home where rows have swapped planes.
 template <class Team, class Word, class F>
 QG_HD void on_class(const Team& team, const LabelCanvas<Word>& all, int label, F f) {
   Canvas<Word> canvas = all.of(label);
-  const Bits<Word> home = canvas.mask;
   f(canvas);
+  const Bits<Word> home = all.of(label).mask;
   if (canvas.mask.word != home.word) copy_plane(team, canvas.mask, home);
 }
 
@@ -84,7 +84,7 @@ QG_ROW void leak(const Team& team, const LabelCanvas<Word>& all, const int32_t* 
 
 // Settles which class has a pixel that several have.
 template <class Team, class Word>
-QG_HD void settle(const Team& team, const LabelCanvas<Word>& all) {
+QG_ROW void settle(const Team& team, const LabelCanvas<Word>& all) {
   const LabelCanvas<Word> labels = all;
   const Bits<Word> first = labels.of(1).mask;
   team.for_each(first.columns(), first.lines(), [=](int c, int i) {
@@ -103,30 +103,48 @@ QG_HD void settle(const Team& team, const LabelCanvas<Word>& all) {
   });
 }
 
+// What a sample goes through. References: what they refer to may lie in a GPU's shared memory, and then no thread has to keep it in
+// registers while a row runs.
+struct Journey {
+  const Recipe& recipe;
+  const Program& program;
+  const qg::BankTables& bank;
+  const int64_t& image;
+  const uint64_t &seed, &sample;
+
+  QG_HD const int32_t* row(int position) const { return recipe.row(program.row[position]); }
+  QG_HD Draw draw(int position, int label) const {
+    return {seed, sample, uint32_t(16 * (position + 1)) + kClassStreams * uint32_t(label - 1)};
+  }
+};
+
+// The row at that position of the program, on one class.
+template <class Team, class Word>
+QG_HD void run_on_class(const Team& team, const LabelCanvas<Word>& all, const Journey& journey, int position, int label) {
+  on_class(team, all, label, [&](Canvas<Word>& canvas) {
+    const int32_t* const row = journey.row(position);
+    if (row[0] == kFromOther)
+      cross_image(team, canvas, journey.bank, journey.image, journey.program.donor, all.classes, label);
+    else if (row[0] == kFromWeak)
+      weak(team, canvas, journey.bank, journey.image, journey.program.donor, all.classes, label);
+    else
+      run_row(team, canvas, row, journey.draw(position, label));
+    team.one([] {});
+  });
+}
+
 // The whole program of a sample with several classes.
 template <class Team, class Word>
-QG_HD void run_labels(const Team& team, const LabelCanvas<Word>& all, const Recipe& recipe, const Program& program,
-                      const qg::BankTables& bank, int64_t image, uint64_t seed, uint64_t sample) {
-  for (int k = 0; k < kPositions; ++k) {
-    if (program.row[k] < 0) continue;
-    const int32_t* const row = recipe.row(program.row[k]);
-    const Draw draw{seed, sample, uint32_t(16 * (k + 1))};
-    if (row[0] == kSwapLabels) {
-      swap_labels(team, all, draw);
-    } else if (row[0] == kLeak) {
-      leak(team, all, row + 1, draw);
-    } else {
-      for (int label = 1; label < all.classes; ++label)
-        on_class(team, all, label, [&](Canvas<Word>& canvas) {
-          if (row[0] == kFromOther)
-            cross_image(team, canvas, bank, image, program.donor, all.classes, label);
-          else if (row[0] == kFromWeak)
-            weak(team, canvas, bank, image, program.donor, all.classes, label);
-          else
-            run_row(team, canvas, row, Draw{seed, sample, draw.stream + kClassStreams * uint32_t(label - 1)});
-          team.one([] {});
-        });
-    }
+QG_HD void run_labels(const Team& team, const LabelCanvas<Word>& all, const Journey& journey) {
+  for (int position = 0; position < kPositions; ++position) {
+    if (journey.program.row[position] < 0) continue;
+    const int32_t op = journey.row(position)[0];
+    if (op == kSwapLabels)
+      swap_labels(team, all, journey.draw(position, 1));
+    else if (op == kLeak)
+      leak(team, all, journey.row(position) + 1, journey.draw(position, 1));
+    else
+      for (int label = 1; label < all.classes; ++label) run_on_class(team, all, journey, position, label);
   }
   if (all.classes > 2) settle(team, all);
 }

@@ -52,13 +52,18 @@ QG_HD void for_planes(const Canvas<Word>& canvas, F f) {
 }
 
 // The outline of the largest component; no corners where the mask is empty.
-template <class Word>
-QG_HD Corners largest_outline(const Bits<Word>& mask, const Drawing& drawing) {
-  Parts parts(mask.extent, drawing.outline);
-  const Largest found = find_parts(mask, parts);
-  if (found.count == 0) return {drawing.outline, 0};
-  const int32_t first = parts.first[found.number];
-  return trace(mask, first & 0xFFF, first >> 12, drawing.outline);
+template <class Team, class Word>
+QG_HD Corners largest_outline(const Team& team, const Bits<Word>& mask, const Drawing& drawing) {
+  int32_t* const outline = drawing.outline;
+  const int found = team.told([=] {  // a corner's place in the memory, and how many there are
+    Parts parts(mask.extent, outline);
+    const Largest largest = find_parts(mask, parts);
+    if (largest.count == 0) return 0;
+    const int32_t first = parts.first[largest.number];
+    const Corners corners = trace(mask, first & 0xFFF, first >> 12, outline);
+    return corners.count << 1 | int(corners.at != outline);
+  });
+  return {outline + (found & 1), found >> 1};
 }
 
 // params: number of vertices.
@@ -68,7 +73,10 @@ QG_ROW void polygon(const Team& team, Canvas<Word>& canvas, const int32_t* param
   for_planes(canvas, [&](const Canvas<Word>& plane) {
     const Bits<Word> mask = plane.mask;
     const Drawing drawing(mask.extent, plane.arena);
-    team.one([=] { *drawing.count = simplify(largest_outline(mask, drawing), vertices, drawing.other, drawing.polygon); });
+    team.few([=](const auto& some) {
+      const int count = simplify(some, largest_outline(some, mask, drawing), vertices, drawing.other, drawing.polygon);
+      some.one([=] { *drawing.count = count; });
+    });
     fill_polygon(team, plane, drawing.polygon, drawing.count);
   });
 }
@@ -79,9 +87,9 @@ QG_ROW void ellipse(const Team& team, Canvas<Word>& canvas, const int32_t*, cons
   for_planes(canvas, [&](const Canvas<Word>& plane) {
     const Bits<Word> mask = plane.mask;
     const Drawing drawing(mask.extent, plane.arena);
-    team.one([=] {
-      drawing.conic->is_there = 0;
-      fit_conic(largest_outline(mask, drawing), drawing.conic);
+    team.few([=](const auto& some) {
+      some.one([=] { drawing.conic->is_there = 0; });
+      fit_conic(some, largest_outline(some, mask, drawing), drawing.conic);
     });
     // By a sum, so that all have read it before the next plane's is written.
     const int is_there = team.sum(1, 1, [=](int, int) { return int(drawing.conic->is_there); });

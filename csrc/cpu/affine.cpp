@@ -39,7 +39,7 @@ int affine(const qg::AffineTask& task) {
   const size_t arena = task.axes == 3 ? affine3_arena(extent) : affine_arena(extent);
   return for_masks(task.batch, task.threads, planes + arena * sizeof(int32_t), [&](int64_t sample, void* memory) {
     int32_t* const behind = reinterpret_cast<int32_t*>(static_cast<char*>(memory) + planes);
-    const Canvas<uint64_t> canvas = canvas_on(static_cast<uint64_t*>(memory), extent, task.axes, behind);
+    const Canvas<uint64_t> canvas = canvas_on(planes_in(static_cast<uint64_t*>(memory)), extent, task.axes, behind);
     const uint8_t* const in = task.in + size_t(sample) * pixels;
     uint8_t* const out = task.out + size_t(sample) * pixels;
     pack_mask(in, sample + 1 < task.batch ? in + pixels : in, canvas.mask);

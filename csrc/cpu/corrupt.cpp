@@ -139,7 +139,7 @@ void corrupt_one(const qg::CorruptTask& task, int64_t sample, const LabelCanvas<
     pack_label(in, uint8_t(label), of_class.truth);
     memcpy(of_class.mask.word, of_class.truth.word, bytes);
   }
-  run_labels(team, all, recipe, program, task.bank, image, task.seed, id);
+  run_labels(team, all, {recipe, program, task.bank, image, task.seed, id});
   for (int label = 1; label < task.classes; ++label) {
     Canvas<uint64_t> of_class = all.of(label);
     finish(team, task, of_class, softness, sample, label);
@@ -156,7 +156,7 @@ int corrupt(const qg::CorruptTask& task) {
                arena = recipe_arena({task.recipe}, extent, spacing) * sizeof(int32_t);
   return for_masks(task.batch, task.threads, planes + arena, [&](int64_t sample, void* memory) {
     int32_t* const behind = reinterpret_cast<int32_t*>(static_cast<char*>(memory) + planes);
-    corrupt_one(task, sample, {static_cast<uint64_t*>(memory), extent, task.axes, task.classes, spacing, behind});
+    corrupt_one(task, sample, {planes_in(static_cast<uint64_t*>(memory)), extent, task.axes, task.classes, spacing, behind});
   });
 }
 

@@ -15,7 +15,7 @@ int elastic(const qg::ElasticTask& task) {
   const size_t words = task.axes == 3 ? elastic_volume_arena(extent, spacing, params) : elastic_image_arena(extent, task.smoothness);
   return for_masks(task.batch, task.threads, planes + words * sizeof(int32_t), [&](int64_t sample, void* memory) {
     int32_t* const arena = reinterpret_cast<int32_t*>(static_cast<char*>(memory) + planes);
-    Canvas<uint64_t> canvas = canvas_on(static_cast<uint64_t*>(memory), extent, task.axes, arena, spacing);
+    Canvas<uint64_t> canvas = canvas_on(planes_in(static_cast<uint64_t*>(memory)), extent, task.axes, arena, spacing);
     const uint8_t* const in = task.in + size_t(sample) * pixels;
     uint8_t* const out = task.out + size_t(sample) * pixels;
     pack_mask(in, sample + 1 < task.batch ? in + pixels : in, canvas.mask);

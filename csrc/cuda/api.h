@@ -1,24 +1,26 @@
-// What the CUDA kernels take; pointers are to device memory. Each returns a cudaError_t as int.
+// What the module that is built by nvcc does. Each returns a cudaError_t as int.
 #pragma once
-#include "../task.h"
+#include <stddef.h>
+
+#include "../types.h"
 
 namespace qg {
 
-// Bit planes and arenas of masks that shared memory cannot hold: as many words as the kernel's *_scratch says, 0 where it can.
-struct Scratch {
-  uint32_t* memory;
-  int64_t words;
+// How kernel `name` is run; `task` points to task_bytes bytes of its first parameter, `work` to a Work.
+struct Call {
+  const char* name;
+  unsigned blocks, threads;
+  size_t shared;
+  void *task, *work;
+  size_t task_bytes;
+  int device;
 };
 
-int morph_scratch(int64_t batch, int depth, int height, int width, int64_t* words);
-int morph(const MorphTask& task, const Scratch& scratch, void* stream);
+constexpr int kUnknown = -1;  // no kernel of that name with a task of that size
+int launch(const Call& call, void* stream);
 
-// What a block of `corrupt` works on, in bytes; here the recipe lies in the host's memory.
-int64_t corrupt_bytes(const CorruptTask& task);
-int corrupt_scratch(int64_t batch, int64_t block_bytes, int64_t* words);
-int corrupt(const CorruptTask& task, int64_t block_bytes, const Scratch& scratch, void* stream);
-
-int overlap(const OverlapTask& task, void* stream);
+// Of a device: processors, bytes of shared memory a block can have, and a processor has.
+int machine(int device, int (&found)[3]);
 
 const char* error_name(int error);
 

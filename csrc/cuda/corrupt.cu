@@ -1,133 +1,115 @@
-// Draws and runs programs on masks, one block a mask: pack to bits in shared memory, work there, count, unpack.
+// Draws and runs programs on masks, one block a mask: pack to bits, work there, count, unpack.
 #include "masks.h"
 // masks.h first: it says what __device__ is
 #include "../core/labels.h"
 #include "../core/overlap.h"
-#include "api.h"
+#include "blur.h"
+#include "lookup.h"
 
 namespace QG_NAMESPACE {
 namespace {
 
-constexpr int kCorruptThreads = 128;
+// What a block works on. It lies in shared memory, so that no thread keeps it in registers across the calls of rows.
+struct Sample {
+  LabelCanvas<Word> all;
+  Program program;
+  Softness softness;
+  uint64_t id;
+  int64_t image;
+  unsigned number;
+};
 
-__device__ void unpack_as(const BlockTeam& team, const Bits<Word>& from, void* to, int kind) {
+QG_PHASE void unpack_as(const BlockTeam& team, const Bits<Word>& from, void* to, int kind) {
   if (kind == qg::kFloat32)
-    unpack_numbers(team, from, static_cast<uint32_t*>(to), uint32_t(0x3F800000));
+    unpack(team, from, static_cast<uint32_t*>(to), uint32_t(0x3F800000));
   else if (kind == qg::kUint8)
     unpack(team, from, static_cast<uint8_t*>(to));
   else
-    unpack_numbers(team, from, static_cast<uint16_t*>(to), uint16_t(kind == qg::kFloat16 ? 0x3C00 : 0x3F80));
+    unpack(team, from, static_cast<uint16_t*>(to), uint16_t(kind == qg::kFloat16 ? 0x3C00 : 0x3F80));
 }
 
-// Where the bytes are `label`.
-__device__ void pack_label(const BlockTeam& team, const uint8_t* from, unsigned label, const Bits<Word>& to) {
-  const int width = to.extent.width;
-  team.for_each(to.lines(), to.columns(), [&](int line, int c) {
-    Word word = 0;
-    for (int x = 32 * c; x < min_of(32 * c + 32, width); ++x) word |= Word(from[size_t(line) * width + x] == label) << (x % 32);
-    to.column(c)[line] = word;
+__device__ __forceinline__ void read_sample(const BlockTeam& team, const qg::CorruptTask& task, const qg::Work& work, Word* shared,
+                                            Sample& s, unsigned number) {
+  team.one([&] {
+    const Extent extent{task.depth, task.height, task.width};
+    const Room room = room_of(work, shared, plane_words(extent));
+    s.all = {room.planes, extent, task.axes, task.classes, {task.spacing_z, task.spacing_y}, room.arena};
+    s.id = uint64_t(task.sample_ids[number]);
+    s.image = task.image_ids ? task.image_ids[number] : 0;
+    s.number = number;
+    s.program = task.given_rows ? given_program(task.given_rows + size_t(kPositions) * number, task.seed, s.id)
+                                : draw_program({task.recipe}, task.seed, s.id);
+    s.softness = draw_softness({task.recipe}, task.seed, s.id);
+    for (int k = 0; k < kPositions; ++k) task.rows[size_t(kPositions) * number + k] = s.program.row[k];
+  });
+  const size_t pixels = size_t(task.depth) * task.height * task.width;
+  for (int label = 1; label < task.classes; ++label) {
+    const Canvas<Word> canvas = s.all.of(label);
+    pack(team, task.in + number * pixels, task.classes == 2 ? 0 : unsigned(label), canvas.mask);
+    copy_plane(team, canvas.mask, canvas.truth);
+  }
+}
+
+// Two classes go the way of several, so that the rows are compiled once.
+__device__ __forceinline__ void run_sample(const BlockTeam& team, const qg::CorruptTask& task, const Sample& s) {
+  const Recipe recipe{task.recipe};
+  run_labels(team, s.all, {recipe, s.program, task.bank, s.image, task.seed, s.id});
+}
+
+__device__ inline void* out_of(const qg::CorruptTask& task, const Sample& s, int label) {
+  return static_cast<char*>(task.out) + s.number * task.out_step + (label - 1) * task.class_step;
+}
+
+QG_PHASE SoftCounts write_soft(const BlockTeam& team, const qg::CorruptTask& task, const Sample& s, int label) {
+  void* const out = out_of(task, s, label);
+  return soften_pixels(team, s.all.of(label), s.softness, [&](int c, int line, int x, unsigned level) {
+    put_number(task, out, size_t(line) * task.width + 32 * c + x, level);
   });
 }
 
-__device__ void unpack_labels(const BlockTeam& team, const LabelCanvas<Word>& all, const qg::CorruptTask& task, void* to) {
-  team.for_each(task.depth * task.height, task.width, [&](int line, int x) {
-    unsigned found = 0;
-    for (int label = 1; label < all.classes; ++label)
-      found += unsigned(label) & (0u - (all.of(label).mask.column(x / 32)[line] >> (x % 32) & 1));
-    put_number(task, to, size_t(line) * task.width + x, found);
-  });
+QG_PHASE void write_changes(const BlockTeam& team, const qg::CorruptTask& task, const Sample& s, int label, int64_t number) {
+  const Canvas<Word> canvas = s.all.of(label);
+  changed(team, canvas);
+  unpack(team, canvas.spare[0], task.errors + size_t(number) * size_t(canvas.mask.lines()) * task.width);
 }
 
 // Writes and tells what became of one class.
-__device__ void finish(const BlockTeam& team, const qg::CorruptTask& task, Canvas<Word>& canvas, const Softness& softness, int64_t sample,
-                       int label) {
-  const int64_t number = sample * (task.classes - 1) + label - 1;
-  const size_t pixels = size_t(canvas.mask.lines()) * task.width;
-  void* const out = static_cast<char*>(task.out) + sample * task.out_step + (label - 1) * task.class_step;
-  const Counts counts = overlap(team, canvas.mask, canvas.truth);
+__device__ __forceinline__ void finish(const BlockTeam& team, const qg::CorruptTask& task, const Sample& s, int label) {
+  const int64_t number = int64_t(s.number) * (task.classes - 1) + label - 1;
+  const Counts counts = overlap(team, s.all.of(label).mask, s.all.of(label).truth);
   float dice = dice_of(counts);
-  if (softness.radius > 0) {
-    const SoftCounts soft = soften(team, canvas, softness, [&](int c, int line, const uint8_t* levels) {
-      for (int x = 32 * c; x < min_of(32 * c + 32, task.width); ++x) put_number(task, out, size_t(line) * task.width + x, levels[x % 32]);
-    });
-    dice = soft_dice_of(soft, counts.b);
-  } else if (task.classes == 2 || task.class_step) {
-    unpack_as(team, canvas.mask, out, task.out_kind);
-  }
+  if (s.softness.radius > 0)
+    dice = soft_dice_of(write_soft(team, task, s, label), counts.b);
+  else if (task.classes == 2 || task.class_step)
+    unpack_as(team, s.all.of(label).mask, out_of(task, s, label), task.out_kind);
   team.one([&] { tell(counts, dice, task, number); });
-  if (task.errors) {
-    changed(team, canvas);
-    unpack(team, canvas.spare[0], task.errors + size_t(number) * pixels);
-  }
+  if (task.errors) write_changes(team, task, s, label, number);
 }
 
-__global__ void __launch_bounds__(kCorruptThreads) corrupt_kernel(qg::CorruptTask task, int64_t block_bytes, uint32_t* scratch) {
-  QG_DYNAMIC_SHARED(Word, shared);
-  const BlockTeam team;
-  const Extent extent{task.depth, task.height, task.width};
-  const size_t words = plane_words(extent) * planes_of(task.classes), pixels = size_t(extent.depth) * extent.height * extent.width;
-  Word* const memory = scratch ? scratch + size_t(blockIdx.x) * (size_t(block_bytes) / sizeof(Word)) : shared;
-  int32_t* const arena = reinterpret_cast<int32_t*>(memory + words + words % 2);
-  const LabelCanvas<Word> all{memory, extent, task.axes, task.classes, {task.spacing_z, task.spacing_y}, arena};
-  const Recipe recipe{task.recipe};
-  for (unsigned sample = blockIdx.x; sample < unsigned(task.batch); sample += gridDim.x) {
-    const uint64_t id = uint64_t(task.sample_ids[sample]);
-    const int64_t image = task.image_ids ? task.image_ids[sample] : 0;
-    const Program program =
-        task.given_rows ? given_program(task.given_rows + size_t(kPositions) * sample, task.seed, id) : draw_program(recipe, task.seed, id);
-    const Softness softness = draw_softness(recipe, task.seed, id);
-    const uint8_t* const in = task.in + sample * pixels;
-    for (int label = 1; label < task.classes; ++label) {
-      const Canvas<Word> canvas = all.of(label);
-      if (task.classes == 2)
-        pack(team, in, canvas.truth);
-      else
-        pack_label(team, in, unsigned(label), canvas.truth);
-      copy_plane(team, canvas.truth, canvas.mask);
-    }
-    // Two classes go the way of several, so that the rows are compiled once.
-    run_labels(team, all, recipe, program, task.bank, image, task.seed, id);
-    for (int label = 1; label < task.classes; ++label) {
-      Canvas<Word> canvas = all.of(label);
-      finish(team, task, canvas, softness, sample, label);
-    }
-    if (task.classes > 2 && task.class_step == 0)
-      unpack_labels(team, all, task, static_cast<char*>(task.out) + int64_t(sample) * task.out_step);
-    team.one([&] {
-      for (int k = 0; k < kPositions; ++k) task.rows[size_t(kPositions) * sample + k] = program.row[k];
-    });
-  }
+// All classes in one plane.
+QG_PHASE void write_labels(const BlockTeam& team, const qg::CorruptTask& task, const Sample& s) {
+  void* const out = out_of(task, s, 1);
+  team.for_each(task.depth * task.height, task.width, [&](int line, int x) {
+    unsigned found = 0;
+    for (int label = 1; label < task.classes; ++label)
+      found += unsigned(label) & (0u - (s.all.of(label).mask.column(x / 32)[line] >> (x % 32) & 1));
+    put_number(task, out, size_t(line) * task.width + x, found);
+  });
 }
 
 }  // namespace
 }  // namespace QG_NAMESPACE
 
-namespace qg {
+using namespace QG_NAMESPACE;
 
-int64_t corrupt_bytes(const CorruptTask& task) {
-  using namespace QG_NAMESPACE;
-  const Extent extent{task.depth, task.height, task.width};
-  const size_t words = plane_words(extent) * planes_of(task.classes),
-               arena = recipe_arena({task.recipe}, extent, {task.spacing_z, task.spacing_y});
-  return int64_t((words + words % 2 + arena + arena % 2) * sizeof(Word));
+QG_KERNEL __launch_bounds__(qg::kMostThreads, 1) qg_corrupt(QG_PARAMETER qg::CorruptTask task, QG_PARAMETER qg::Work work) {
+  QG_DYNAMIC_SHARED(Word, shared);
+  __shared__ Sample s;
+  const BlockTeam team;
+  for_samples(team, work, task.batch, [&](unsigned number) {
+    read_sample(team, task, work, shared, s, number);
+    run_sample(team, task, s);
+    for (int label = 1; label < task.classes; ++label) finish(team, task, s, label);
+    if (task.classes > 2 && task.class_step == 0) write_labels(team, task, s);
+  });
 }
-
-int corrupt_scratch(int64_t batch, int64_t block_bytes, int64_t* words) {
-  return QG_NAMESPACE::scratch_words(batch, size_t(block_bytes), words);
-}
-
-int corrupt(const CorruptTask& task, int64_t block_bytes, const Scratch& scratch, void* stream) {
-  using namespace QG_NAMESPACE;
-  if (task.batch == 0) return 0;
-  Plan plan;
-  int error = make_plan(task.batch, size_t(block_bytes), scratch.words, &plan);
-  if (error != 0) return error;
-  const size_t shared = plan.shared(size_t(block_bytes));
-  error = ask_shared(corrupt_kernel, shared);
-  if (error != 0) return error;
-  QG_LAUNCH(corrupt_kernel, unsigned(plan.blocks), kCorruptThreads, shared, stream, task, block_bytes,
-            plan.in_shared ? nullptr : scratch.memory);
-  return int(cudaGetLastError());
-}
-
-}  // namespace qg

@@ -1,34 +1,42 @@
-// What kernels share that take one mask a block: bytes to bits and back, and where the bits lie. Masks that shared memory cannot hold work
-// on bit planes in global memory (they stay in L2); then a few blocks take all masks in turn, so that the planes do not grow with the
-// batch.
+// What kernels share that take one mask a block: bytes to bits and back, where the bits lie, and who takes which mask. Planes that shared
+// memory cannot hold lie in global memory, where they stay in L2; then no more blocks run than fit on the GPU at once and each takes one
+// mask after the other, so that the planes do not grow with the batch.
 #pragma once
 #include "launch.h"
 // launch.h first: it says what __device__ is
 #include "../core/canvas.h"
 #include "../core/team.h"
+#include "work.h"
 
 namespace QG_NAMESPACE {
 namespace {
 
 using Word = uint32_t;
 
-// 16 neighbouring pixels a thread where rows are whole 16-byte pieces, else one by one.
+// 16 bytes at once, where rows are made of such pieces.
 struct alignas(16) Piece {
   uint32_t part[4];
 };
 
-__device__ inline bool in_pieces(const void* pointer, int width) {
-  return width % 16 == 0 && reinterpret_cast<uintptr_t>(pointer) % 16 == 0;
+template <class Number>
+__device__ inline bool in_pieces(const Number* pointer, int width) {
+  return width % (16 / int(sizeof(Number))) == 0 && reinterpret_cast<uintptr_t>(pointer) % 16 == 0;
 }
 
-__device__ inline uint32_t pack16(const uint8_t* from) {
+// Bits 0 .. 3: which bytes of v belong to the class; label 0: which are not 0.
+__device__ inline uint32_t members(uint32_t v, unsigned label) {
+  return label == 0 ? nonzero_bytes(v) : nonzero_bytes(v ^ (label * 0x01010101u)) ^ 15u;
+}
+
+__device__ inline uint32_t pack16(const uint8_t* from, unsigned label) {
   const Piece v = *reinterpret_cast<const Piece*>(from);
   uint32_t bits = 0;
-  for (int k = 0; k < 4; ++k) bits |= nonzero_bytes(v.part[k]) << (4 * k);
+  for (int k = 0; k < 4; ++k) bits |= members(v.part[k], label) << (4 * k);
   return bits;
 }
 
-__device__ inline void pack(const BlockTeam& team, const uint8_t* from, const Bits<Word>& to) {
+// label 0: where bytes are not 0, else where they are the label.
+__device__ inline void pack(const BlockTeam& team, const uint8_t* from, unsigned label, const Bits<Word>& to) {
   const int width = to.extent.width;
   const bool pieces = in_pieces(from, width);
   team.for_each(to.lines(), to.columns(), [&](int line, int c) {
@@ -36,70 +44,62 @@ __device__ inline void pack(const BlockTeam& team, const uint8_t* from, const Bi
     const uint8_t* const here = from + size_t(line) * width + x;
     Word word = 0;
     if (pieces) {
-      word = pack16(here);
-      if (count > 16) word |= pack16(here + 16) << 16;
+      word = pack16(here, label);
+      if (count > 16) word |= pack16(here + 16, label) << 16;
     } else {
-      for (int k = 0; k < count; ++k) word |= Word(here[k] != 0) << k;
+      for (int k = 0; k < count; ++k) word |= Word(label == 0 ? here[k] != 0 : here[k] == label) << k;
     }
     to.column(c)[line] = word;
   });
 }
 
-// One by one, to numbers of any kind: `one` is the kind's 1, and 0 is all zeros.
+// To numbers of any kind: `one` is the kind's 1, and 0 is all zeros. 16 bytes a thread where rows are made of such, else one by one.
 template <class Number>
-__device__ void unpack_numbers(const BlockTeam& team, const Bits<Word>& from, Number* to, Number one) {
+__device__ void unpack(const BlockTeam& team, const Bits<Word>& from, Number* to, Number one) {
+  constexpr int kPer = 16 / int(sizeof(Number)), kPart = 4 / int(sizeof(Number));
   const int width = from.extent.width;
-  team.for_each(from.lines(), width,
-                [&](int line, int x) { to[size_t(line) * width + x] = Number((from.column(x / 32)[line] >> (x % 32) & 1) * one); });
+  if (in_pieces(to, width)) {
+    team.for_each(from.lines(), width / kPer, [&](int line, int piece) {
+      const Word bits = from.column(piece * kPer / 32)[line] >> (piece * kPer % 32);
+      Piece v;
+      for (int k = 0; k < 4; ++k) {
+        const uint32_t here = bits >> (k * kPart);
+        // Each bit in the lowest place of its number, times the 1.
+        v.part[k] = kPart == 4   ? bits_to_bytes(here) * one
+                    : kPart == 2 ? ((here & 1) | (here & 2) << 15) * uint32_t(one)
+                                 : (here & 1) * uint32_t(one);
+      }
+      *reinterpret_cast<Piece*>(to + size_t(line) * width + kPer * piece) = v;
+    });
+  } else {
+    team.for_each(from.lines(), width,
+                  [&](int line, int x) { to[size_t(line) * width + x] = Number((from.column(x / 32)[line] >> (x % 32) & 1) * one); });
+  }
 }
+__device__ inline void unpack(const BlockTeam& team, const Bits<Word>& from, uint8_t* to) { unpack(team, from, to, uint8_t(1)); }
 
-__device__ inline void unpack(const BlockTeam& team, const Bits<Word>& from, uint8_t* to) {
-  const int width = from.extent.width;
-  if (!in_pieces(to, width)) return unpack_numbers(team, from, to, uint8_t(1));
-  team.for_each(from.lines(), width / 16, [&](int line, int piece) {
-    const Word bits = from.column(piece / 2)[line] >> (16 * (piece % 2));
-    Piece v;
-    for (int k = 0; k < 4; ++k) v.part[k] = bits_to_bytes(bits >> (4 * k));
-    *reinterpret_cast<Piece*>(to + size_t(line) * width + 16 * piece) = v;
-  });
-}
-
-__host__ __device__ inline size_t plane_words(const Extent& extent) {
-  return size_t(Bits<Word>{nullptr, extent, column_stride<Word>(extent)}.words());
-}
-
-// Where the blocks work: in shared memory where that holds what one needs.
-struct Plan {
-  bool in_shared;
-  int64_t blocks, words;  // words of scratch in all
-
-  size_t shared(size_t bytes) const { return in_shared ? bytes : 0; }
+// A block's planes of `words` words each, and its arena.
+struct Room {
+  Planes<Word> planes;
+  int32_t* arena;
 };
 
-// `bytes` a block; an error where `there` words of scratch are too few.
-inline int make_plan(int64_t batch, size_t bytes, int64_t there, Plan* plan) {
-  int device = 0, most = 0, processors = 0;
-  cudaError_t error = cudaGetDevice(&device);
-  if (error == cudaSuccess) error = cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
-  if (error == cudaSuccess) error = cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device);
-  if (error != cudaSuccess) return int(error);
-  plan->in_shared = bytes + 1024 <= size_t(most);  // the runtime and static variables take a little
-  plan->blocks = plan->in_shared ? batch : batch < 2 * processors ? batch : 2 * processors;
-  plan->words = plan->in_shared ? 0 : plan->blocks * int64_t(bytes / sizeof(Word));
-  return there < plan->words ? int(cudaErrorInvalidValue) : 0;
+__device__ inline Room room_of(const qg::Work& work, Word* shared, size_t words) {
+  Word* const far = work.scratch ? work.scratch + qg::kCounterWords + size_t(blockIdx.x) * size_t(work.words) : nullptr;
+  const size_t behind = (work.near_arena ? size_t(work.near_count) : size_t(work.planes - work.near_count)) * words;
+  Word* const arena = (work.near_arena ? shared : far) + behind + behind % 2;
+  return {{shared, far, work.near_count}, reinterpret_cast<int32_t*>(arena)};
 }
 
-inline int scratch_words(int64_t batch, size_t bytes, int64_t* words) {
-  Plan plan;
-  const int error = make_plan(batch, bytes, INT64_MAX, &plan);
-  if (error == 0) *words = plan.words;
-  return error;
-}
-
-// Shared memory of more than 48 KB has to be asked for.
-template <class Kernel>
-int ask_shared(Kernel kernel, size_t bytes) {
-  return bytes > 48 << 10 ? int(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(bytes))) : 0;
+// f(sample) for the masks that this block takes: that of its own number, then whichever is next.
+template <class F>
+__device__ __forceinline__ void for_samples(const BlockTeam& team, const qg::Work& work, int64_t batch, F f) {
+  __shared__ unsigned next;
+  for (unsigned sample = blockIdx.x; sample < batch; sample = next) {
+    f(sample);
+    if (gridDim.x >= batch) return;
+    team.one([&] { next = gridDim.x + atomicAdd(work.scratch, 1u); });
+  }
 }
 
 }  // namespace

@@ -24,7 +24,7 @@ _OPS = ("morph", "overlap", "corrupt", "warp", "losses", "augment")
 # Package -> what it is for.
 _OPTIONAL = {
     "triton": "GPU kernels where the CUDA module is not built",
-    "cupy": "not used by this version: CUDA kernels come with the built module",
+    "cupy": "CUDA kernels where nvcc built none (extras: cuda12, cuda13)",
     "einops": "SwinUNETR and UNETR (extra: transformers)",
     "segmentation-models-pytorch": "smp: networks with ImageNet weights (extra: pretrained)",
     "timm": "timm: predictor backbones with ImageNet weights (extra: pretrained)",
@@ -154,6 +154,20 @@ def _check_morph(device: str) -> str:
     return f"{', '.join(compared)} equal to the reference" if compared else "only the reference is here"
 
 
+def _check_warp(device: str) -> str:
+    from ..ops.warp import affine, elastic
+
+    masks, compared = _discs(device), []
+    matrices = torch.tensor([[[0.9, -0.3, 7.0], [0.3, 0.9, -5.0]]], device=device).expand(len(masks), 2, 3)
+    for name in ("native", "cuda", "triton"):
+        if backend.refusal(name, torch.device(device)) is None:
+            compared.append(name)
+            turned, bent = affine(masks, matrices, backend=name), elastic(masks, 3.0, 5.0, backend=name)
+            _same(turned, affine(masks, matrices, backend="reference"), f"{name} affine")
+            _same(bent, elastic(masks, 3.0, 5.0, backend="reference"), f"{name} elastic")
+    return f"{', '.join(compared)} equal to the reference" if compared else "only the reference is here"
+
+
 def _check_corrupt(device: str) -> str:
     from ..ops.corrupt import corrupt, replay
     from ..recipes import load_recipe
@@ -165,6 +179,8 @@ def _check_corrupt(device: str) -> str:
     _same(torch.cat(parts), whole.masks, "a batch in parts")
     again = replay(masks, recipe, whole.rows, seed=1, sample_ids=ids)
     _same(again.masks, whole.masks, "the replay")
+    on_host = corrupt(masks.cpu(), recipe, seed=1, sample_ids=ids.cpu())
+    _same(whole.masks.cpu(), on_host.masks, f"{device} beside the CPU")
     return f"parts and replay equal; mean Dice {whole.quality.mean().item():.2f}"
 
 
@@ -195,6 +211,7 @@ def _check_predictor(device: str) -> str:
 
 CHECKS: dict[str, Callable[[str], str]] = {
     "erosion and dilation": _check_morph,
+    "affine maps and elastic fields": _check_warp,
     "corruption": _check_corrupt,
     "losses": _check_losses,
     "quality predictor": _check_predictor,

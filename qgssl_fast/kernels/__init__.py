@@ -1,1 +1,1 @@
-"""The kernels of every operation: ``reference`` defines them, ``native`` (C++, CUDA) and ``triton`` are faster."""
+"""The kernels of every operation: ``reference`` defines them, ``native``, ``cuda``, ``triton`` are faster."""

@@ -35,6 +35,31 @@ def same_shape(op: str, a: Tensor, b: Tensor) -> None:
         raise InputError(f"{op}: both masks must be on one device, got {a.device} and {b.device}")
 
 
+def same_device(op: str, name: str, value: Tensor, masks: Tensor) -> None:
+    if value.device != masks.device:
+        raise InputError(f"{op}: {name} must be on {masks.device}, as masks are, got {value.device}")
+
+
+def pixels(op: str, name: str, value: Tensor) -> None:
+    """Kernels number the pixels of a mask by int32."""
+    if value[:1].numel() > 2**31 - 1:
+        raise InputError(f"{op}: {name} must have fewer than 2^31 pixels each, got {list(value.shape)}")
+
+
+def within(op: str, name: str, values: Tensor, low: int, high: int, text: str) -> None:
+    """All values are low .. high: seen at once on a CPU, elsewhere by an asynchronous assertion, so that the host need
+    not wait. `text` says what is wanted."""
+    if values.numel() == 0:
+        return
+    if values.device.type != "cpu":
+        torch._assert_async(((values >= low) & (values <= high)).all(), f"{op}: {name} must be in {text}")
+        return
+    found = values.numpy()  # a small array's ends are found sooner than a small tensor's
+    least, most = int(found.min()), int(found.max())
+    if least < low or most > high:
+        raise InputError(f"{op}: {name} must be in {text}, got {least} .. {most}")
+
+
 def labels(op: str, name: str, value: Tensor, num_classes: int) -> None:
     """Labels below num_classes: at once on a CPU, elsewhere by an asynchronous assertion, so that the host need not
     wait."""

@@ -15,7 +15,7 @@ from ..recipes import Recipe
 from ..recipes.operations import LONGEST_SIDE, OPERATIONS
 from . import _check
 
-backends.register("corrupt", stem="corrupt", backends=("native", "reference"))
+backends.register("corrupt", stem="corrupt", backends=("cuda", "native", "reference"))
 
 MOST_CLASSES = 256  # labels are bytes
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.uint8)
@@ -78,7 +78,8 @@ def corrupt(
 
     masks: uint8 or bool [B, H, W] or [B, D, H, W], nonzero = 1; strided ones are copied first. seed: [0, 2**64).
     sample_ids: integers [B], default 0 .. B-1: give each draw its own. bank: donors for cross_image and weak masks,
-    with image_ids, integers [B], the number of each mask's image in it. errors: also return where masks changed.
+    with image_ids, integers [B], the number of each mask's image in it; both kinds of ids on the device of `masks`.
+    errors: also return where masks changed.
     out: where the masks go, [B, *S] uint8, float32, float16 or bfloat16 on the device of `masks`, each mask's pixels
     together, as in a channel of a network's input, ``inputs[:, 3]``; it gets what `masks` would hold and is the
     result's `masks`. Of several classes [B, C-1, *S], ``inputs[:, 3:]``, gets a plane for each.
@@ -137,20 +138,19 @@ def _run(
     backend: str,
 ) -> Corruption:
     _check.masks(op, "masks", masks)
-    if masks[:1].numel() > 2**31 - 1:
-        raise InputError(f"{op}: a mask must have fewer than 2^31 pixels, got {list(masks.shape)}")
+    _check.pixels(op, "masks", masks)
     if max(masks.shape[1:]) > LONGEST_SIDE:
         raise InputError(f"{op}: sides must be up to {LONGEST_SIDE} px, got {list(masks.shape)}")
     if not isinstance(recipe, Recipe):
         raise TypeError(f"{op}: recipe must be a Recipe (see load_recipe), got {type(recipe).__name__}")
     seed = _check.integer(op, "seed", seed, 0, 2**64 - 1)
-    batch = masks.shape[0]
-    ids = torch.arange(batch) if sample_ids is None else numbers(op, "sample_ids", sample_ids, batch)
+    masks.shape[0]
+    ids = numbers(op, "sample_ids", sample_ids, masks)
     if rows is None:
         ops = recipe.reachable_ops
     else:
-        _check_rows(rows, batch, recipe)
-        ops = frozenset(recipe.rows[i].op for i in rows.unique().tolist() if i >= 0)
+        _check_rows(rows, masks, recipe)
+        ops = frozenset(recipe.rows[i].op for i in rows.unique().tolist() if i >= 0)  # sync
     num_classes = _check.integer(op, "num_classes", num_classes, 2, MOST_CLASSES)
     if num_classes > 2:
         _check.labels(op, "masks", masks, num_classes)
@@ -180,24 +180,26 @@ def _run(
     return Corruption(made, quality, overlap, drawn, changed)
 
 
-def numbers(op: str, name: str, values: Tensor, batch: int) -> Tensor:
-    """int64 [batch] of an integer tensor of that length."""
+def numbers(op: str, name: str, values: Tensor | None, masks: Tensor) -> Tensor:
+    """int64 [B] of an integer tensor with a number for each of the masks, on their device; None: 0 .. B-1."""
+    batch = masks.shape[0]
+    if values is None:
+        return torch.arange(batch, device=masks.device)
     if not isinstance(values, Tensor) or values.dtype not in _INTEGERS:
         raise TypeError(f"{op}: {name} must be an int64 Tensor, got {getattr(values, 'dtype', type(values).__name__)}")
     if values.shape != (batch,):
         raise InputError(f"{op}: {name} must be [{batch}], as there are masks, got {list(values.shape)}")
+    _check.same_device(op, name, values, masks)
     return values.to(torch.int64)
 
 
-def _check_rows(rows: Tensor, batch: int, recipe: Recipe) -> None:
+def _check_rows(rows: Tensor, masks: Tensor, recipe: Recipe) -> None:
+    batch = masks.shape[0]
     if rows.shape != (batch, 3):
         raise InputError(f"replay: rows must be [{batch}, 3], got {list(rows.shape)}")
-    if batch == 0:
-        return
-    low, high = _ends(rows)
-    if low < -1 or high >= len(recipe.rows):
-        wanted = f"-1 .. {len(recipe.rows) - 1} (rows of recipe {recipe.name})"
-        raise InputError(f"replay: rows must be in {wanted}, got {low} .. {high}")
+    _check.same_device("replay", "rows", rows, masks)
+    most = len(recipe.rows) - 1
+    _check.within("replay", "rows", rows, -1, most, f"-1 .. {most} (rows of recipe {recipe.name})")
 
 
 def _check_bank(
@@ -222,17 +224,9 @@ def _check_bank(
         raise InputError(f"{op}: recipe {recipe.name} draws weak masks, but the bank has no snapshot: {way}")
     if image_ids is None:
         raise InputError(f"{op}: image_ids must say which image of the bank each mask is of, got None")
-    images = numbers(op, "image_ids", image_ids, masks.shape[0])
-    if images.shape[0]:
-        low, high = _ends(images)
-        if low < 0 or high >= len(bank):
-            raise InputError(f"{op}: image_ids must be in 0 .. {len(bank) - 1}, got {low} .. {high}")
+    images = numbers(op, "image_ids", image_ids, masks)
+    _check.within(op, "image_ids", images, 0, len(bank) - 1, f"0 .. {len(bank) - 1}")
     return images
-
-
-def _ends(tensor: Tensor) -> tuple[int, int]:
-    values = tensor.cpu().numpy()  # sync; and a small array's ends are found sooner than a small tensor's
-    return int(values.min()), int(values.max())
 
 
 def _check_out(op: str, masks: Tensor, out: Tensor, num_classes: int, is_soft: bool) -> None:
@@ -249,8 +243,7 @@ def _check_out(op: str, masks: Tensor, out: Tensor, num_classes: int, is_soft: b
         raise InputError(f"{op}: out must be {wanted}, got {list(out.shape)}")
     if is_soft and num_classes > 2 and out.shape == masks.shape:
         raise InputError(f"{op}: out must be {list(by_class)}, as the recipe softens, got {list(out.shape)}")
-    if out.device != masks.device:
-        raise InputError(f"{op}: out must be on {masks.device}, as masks are, got {out.device}")
+    _check.same_device(op, "out", out, masks)
     if out.requires_grad:
         raise InputError(f"{op}: out must not require a gradient")
     if out.numel() == 0:

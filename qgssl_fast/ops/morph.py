@@ -50,6 +50,7 @@ def _call(op: str, masks: Tensor, radius: int, backend: str) -> Tensor:
 
 def _serve(op: str, masks: Tensor, radius: int, backend: str) -> Tensor:
     _check.masks(op, "masks", masks)
+    _check.pixels(op, "masks", masks)
     radius = _check.integer(op, "radius", radius, 0)
     kernel = backends.kernel(op, masks.device, backend)
     if masks.shape[0] == 0:

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from .. import backend as backends
-from ..errors import InputError
 from . import _check
 from ._library import define, direct
 
@@ -49,8 +48,7 @@ def _check_input(a: Tensor, b: Tensor, num_classes: int) -> int:
     _check.masks("overlap", "b", b)
     _check.same_shape("overlap", a, b)
     num_classes = _check.integer("overlap", "num_classes", num_classes, 2, _MOST_CLASSES)
-    if a[0:1].numel() > 2**31 - 1:
-        raise InputError(f"overlap: a mask must have fewer than 2^31 pixels, got {list(a.shape)}")
+    _check.pixels("overlap", "a", a)
     return num_classes
 
 

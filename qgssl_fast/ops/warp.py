@@ -15,7 +15,7 @@ from ._library import define
 from .corrupt import numbers
 
 for _name in ("affine", "elastic"):
-    backends.register(_name, stem="resample", backends=("native", "reference"))
+    backends.register(_name, stem="resample", backends=("cuda", "triton", "native", "reference"))
 
 
 def affine(masks: Tensor, matrices: Tensor, *, truncate: bool = False, backend: str = "auto") -> Tensor:
@@ -32,6 +32,7 @@ def affine(masks: Tensor, matrices: Tensor, *, truncate: bool = False, backend: 
         raise TypeError(f"affine: matrices must be int32 (Q16.16) or float, got {kind}")
     if matrices.shape != (masks.shape[0], axes, axes + 1):
         raise InputError(f"affine: matrices must be {[masks.shape[0], axes, axes + 1]}, got {list(matrices.shape)}")
+    _check.same_device("affine", "matrices", matrices, masks)
     out: Tensor = _affine(masks, to_q16(matrices), truncate, backend)
     return out
 
@@ -62,8 +63,7 @@ def elastic(
         if not low <= value <= 64:
             raise InputError(f"elastic: {name} must be in [{low}, 64] px, got {value}")
     seed = _check.integer("elastic", "seed", seed, 0, 2**64 - 1)
-    batch = masks.shape[0]
-    ids = torch.arange(batch) if sample_ids is None else numbers("elastic", "sample_ids", sample_ids, batch)
+    ids = numbers("elastic", "sample_ids", sample_ids, masks)
     # The schema knows signed integers only.
     signed = seed - 2**64 if seed >= 2**63 else seed
     out: Tensor = _elastic(masks, to_fixed(amplitude_px), to_fixed(smoothness_px), signed, ids, list(sides), backend)
@@ -75,14 +75,18 @@ def to_q16(matrices: Tensor) -> Tensor:
     if matrices.dtype == torch.int32:
         return matrices
     scaled = (matrices.double() * 65536).round()
-    if not bool((scaled.abs() < 2**31).all()):  # sync
-        raise InputError("affine: matrices must be finite and within 32768 px")
+    fits, text = (scaled.abs() < 2**31).all(), "affine: matrices must be finite and within 32768 px"
+    if scaled.device.type != "cpu":
+        torch._assert_async(fits, text)
+    elif not bool(fits):
+        raise InputError(text)
     return scaled.to(torch.int32)
 
 
 def _check_sides(op: str, masks: Tensor) -> int:
     """How many axes masks have."""
     _check.masks(op, "masks", masks)
+    _check.pixels(op, "masks", masks)
     if max(masks.shape[1:]) > LONGEST_SIDE:
         raise InputError(f"{op}: sides must be up to {LONGEST_SIDE} px, got {list(masks.shape)}")
     return masks.dim() - 1

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from qgssl_fast.kernels import cuda
 from qgssl_fast.kernels.native.corrupt import numbers_of
 
 HERE = Path(__file__).parent
@@ -123,7 +124,7 @@ def through() -> Callable[..., tuple[torch.Tensor, ...]]:
             recipe=torch.from_numpy(tables.flat.copy()),
             sample_ids=ids,
             image_ids=images,
-            numbers=numbers_of(out.dtype, is_soft),
+            numbers=torch.from_numpy(numbers_of(out.dtype, is_soft)),
         )
         task = CorruptTask(seed=seed, batch=len(masks), threads=1, classes=num_classes)
         task.out_kind, task.out_step = int(is_soft), out.stride(0) * out.element_size()
@@ -145,3 +146,75 @@ def through() -> Callable[..., tuple[torch.Tensor, ...]]:
         return out, quality, counts, drawn, errors
 
     return run
+
+
+class Gpu:
+    """Runs kernels on a real GPU: arguments go there, results come back."""
+
+    device = torch.device("cuda", 0)
+
+    def run(self, function, *arguments, **options):
+        there = [self._moved(value, self.device) for value in arguments]
+        made = function(*there, **{key: self._moved(value, self.device) for key, value in options.items()})
+        if isinstance(made, tuple):
+            return tuple(self._moved(part, "cpu") for part in made)
+        return self._moved(made, "cpu")
+
+    @staticmethod
+    def _moved(value, device):
+        return value.to(device) if isinstance(value, torch.Tensor) else value
+
+
+class OnCpu(Gpu):
+    """Launches the CUDA files' kernels on the CPU, on a machine that tests choose: `sizes` has its processors, and
+    bytes of shared memory of a block and of a processor."""
+
+    device = torch.device("cpu")
+    detail = "on the CPU"
+
+    def __init__(self, lib: ctypes.CDLL) -> None:
+        self.lib, self.scratch, self.sizes = lib, None, MACHINES["roomy"]
+
+    def machine(self, device: torch.device) -> tuple[int, int, int]:
+        return self.sizes
+
+    def launch(self, shape: cuda.Shape, task: bytes, work: bytes, scratch: int, device: torch.device) -> None:
+        numbers = (ctypes.c_int64(number) for number in shape[1:])
+        status = self.lib.launch(shape.kernel.encode(), *numbers, task, work, ctypes.c_void_p(scratch))
+        assert status == 0, shape
+        if scratch:
+            assert bool((self.scratch[-8:] == 123).all()), "wrote behind the scratch"
+
+
+# One processor that holds a mask of the tests, two planes of one, nothing: planes and arenas then lie in scratch.
+MACHINES = {"roomy": (1, 227 << 10, 228 << 10), "two planes": (2, 1300, 4096), "none": (1, 513, 1025)}
+REAL = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+]
+
+
+@pytest.fixture
+def on_cpu(library, monkeypatch) -> OnCpu:
+    """The package's CUDA kernels on CPU tensors."""
+    fake = OnCpu(library("cuda_on_cpu"))
+
+    def scratch(op: str, words: int, device: torch.device) -> torch.Tensor:
+        fake.scratch = torch.full((words + 8,), 123, dtype=torch.int32)
+        return fake.scratch
+
+    monkeypatch.setattr(cuda, "launcher", lambda device: fake)
+    monkeypatch.setattr(cuda, "_scratch", scratch)
+    return fake
+
+
+@pytest.fixture(params=[*MACHINES, pytest.param("real", marks=REAL)])
+def gpu(request) -> Gpu:
+    """gpu.run(kernel, ...): a CUDA kernel on the CPU, on machines of several sizes, and where there is one on a GPU."""
+    if request.param == "real":
+        if why_not := cuda.refusal(Gpu.device):
+            pytest.skip(why_not)
+        return Gpu()
+    fake: OnCpu = request.getfixturevalue("on_cpu")
+    fake.sizes = MACHINES[request.param]
+    return fake

@@ -3,6 +3,8 @@
 #define QG_CUDA_ON_CPU
 #include "../../csrc/cuda/corrupt.cu"
 // one translation unit holds all files
+#include "../../csrc/cuda/affine.cu"
+#include "../../csrc/cuda/elastic.cu"
 #include "../../csrc/cuda/morph.cu"
 #include "../../csrc/cuda/overlap.cu"
 
@@ -15,41 +17,47 @@ void sums_kernel(int64_t* seen) {
   seen[blockDim.x + threadIdx.x] = team.sum(3, 50, [=](int o, int i) { return int64_t(o * i) + (int64_t(1) << 40); });
 }
 
+struct Shape {
+  unsigned blocks, threads;
+  size_t shared;
+};
+
+template <class Task, class Kernel>
+void run(Kernel kernel, const Shape& shape, const void* task, const qg::Work& work) {
+  Task filled;
+  memcpy(&filled, task, sizeof filled);
+  cuda_on_cpu::launch(shape.blocks, shape.threads, shape.shared, [=] { kernel(filled, work); });
+}
+
 }  // namespace
 
 extern "C" {
 
-void sums(int64_t* seen, int threads) { QG_LAUNCH(sums_kernel, 1, unsigned(threads), 0, nullptr, seen); }
-
-void set_machine(int shared_limit, int processors) {
-  cuda_on_cpu::shared_limit = shared_limit;
-  cuda_on_cpu::processors = processors;
+void sums(int64_t* seen, int threads) {
+  cuda_on_cpu::launch(1, unsigned(threads), 0, [=] { sums_kernel(seen); });
 }
 
 int task_bytes() { return int(sizeof(qg::CorruptTask)); }
 
-int64_t morph_scratch(int64_t batch, int depth, int height, int width) {
-  int64_t words = -1;
-  return qg::morph_scratch(batch, depth, height, width, &words) == 0 ? words : -1;
-}
-
-int morph(const uint8_t* in, uint8_t* out, int op, int radius, int64_t batch, int depth, int height, int width, uint32_t* scratch,
-          int64_t words) {
-  return qg::morph({in, out, op, radius, batch, depth, height, width, 1}, {scratch, words}, nullptr);
-}
-
-int64_t corrupt_bytes(const qg::CorruptTask* task) { return qg::corrupt_bytes(*task); }
-
-int64_t corrupt_scratch(const qg::CorruptTask* task) {
-  int64_t words = -1;
-  return qg::corrupt_scratch(task->batch, corrupt_bytes(task), &words) == 0 ? words : -1;
-}
-
-int corrupt(const qg::CorruptTask* task, uint32_t* scratch, int64_t words) {
-  return qg::corrupt(*task, corrupt_bytes(task), {scratch, words}, nullptr);
-}
-
-int overlap(const uint8_t* a, const uint8_t* b, int32_t* counts, int classes, int64_t batch, int64_t pixels) {
-  return qg::overlap({a, b, counts, classes, batch, pixels, 1}, nullptr);
+// As the module's launch; 1 where there is no such kernel.
+int launch(const char* name, int64_t blocks, int64_t threads, int64_t shared, const void* task, const void* work, uint32_t* scratch) {
+  const Shape shape{unsigned(blocks), unsigned(threads), size_t(shared)};
+  qg::Work filled;
+  memcpy(&filled, work, sizeof filled);
+  filled.scratch = scratch;
+  const auto is = [&](const char* other) { return strcmp(name, other) == 0; };
+  if (is("qg_affine"))
+    run<qg::AffineTask>(qg_affine, shape, task, filled);
+  else if (is("qg_corrupt"))
+    run<qg::CorruptTask>(qg_corrupt, shape, task, filled);
+  else if (is("qg_elastic"))
+    run<qg::ElasticTask>(qg_elastic, shape, task, filled);
+  else if (is("qg_morph"))
+    run<qg::MorphTask>(qg_morph, shape, task, filled);
+  else if (is("qg_overlap"))
+    run<qg::OverlapTask>([](const qg::OverlapTask& only, const qg::Work&) { qg_overlap(only); }, shape, task, filled);
+  else
+    return 1;
+  return 0;
 }
 }

@@ -38,6 +38,27 @@ struct ShuffledTeam {
   void one(F f) const {
     f();
   }
+  template <class F>
+  int told(F f) const {
+    return f();
+  }
+  template <class F>
+  void few(F f) const {
+    f(*this);
+  }
+  template <class F>
+  Most most(int begin, int end, F f) const {
+    Most found{-1, begin};
+    for_each(std::max(end - begin, 0), [&](int k) {
+      const Most here{f(begin + k), begin + k};
+      if (here.value > found.value || (here.value == found.value && here.at < found.at)) found = here;
+    });
+    return found;
+  }
+  template <int kTotals, class F>
+  void totals(int n, int64_t (&total)[kTotals], F f) const {
+    for_each(n, [&](int i) { f(i, total); });
+  }
 };
 
 // label 0: where bytes are not 0, else where they are the label.
@@ -113,12 +134,13 @@ int corrupt(const qg::CorruptTask& task, unsigned order) {
     std::vector<int64_t> scratch(arena / 2 + 8, int64_t(0x3C3C3C3C3C3C3C3C));
     int32_t* const begin = reinterpret_cast<int32_t*>(scratch.data());
     for (int k = 0; k < 8; ++k) begin[arena + k] = kUntouched;
-    const LabelCanvas<Word> all{memory.data(), extent, task.axes, task.classes, {task.spacing_z, task.spacing_y}, begin};
+    const LabelCanvas<Word> all{planes_in(memory.data()), extent, task.axes, task.classes, {task.spacing_z, task.spacing_y}, begin};
     for (int label = 1; label < task.classes; ++label) {
       read(task.in + sample * pixels, task.classes == 2 ? 0 : unsigned(label), all.of(label).truth);
       read(task.in + sample * pixels, task.classes == 2 ? 0 : unsigned(label), all.of(label).mask);
     }
-    const std::vector<Word> before(memory.begin(), memory.begin() + (task.classes - 1) * words);
+    const auto truths = memory.begin() + (kSpares + task.classes - 1) * words;  // the last planes
+    const std::vector<Word> before(truths, truths + (task.classes - 1) * words);
     const uint64_t id = uint64_t(task.sample_ids[sample]);
     const int64_t image = task.image_ids ? task.image_ids[sample] : 0;
     const Program program =
@@ -129,12 +151,12 @@ int corrupt(const qg::CorruptTask& task, unsigned order) {
     if (task.classes == 2)
       run(team, canvas, recipe, program, task.bank, image, task.seed, id);
     else
-      run_labels(team, all, recipe, program, task.bank, image, task.seed, id);
+      run_labels(team, all, {recipe, program, task.bank, image, task.seed, id});
     for (int label = 1; label < task.classes; ++label) {
       if (label > 1) canvas = all.of(label);
       if (finish(team, task, canvas, softness, sample, label)) return 1;
     }
-    if (!std::equal(before.begin(), before.end(), memory.begin())) return 2;
+    if (!std::equal(before.begin(), before.end(), truths)) return 2;
     if (std::any_of(memory.end() - 8, memory.end(), [](Word w) { return w != kGarbage; })) return 3;
     if (std::any_of(begin + arena, begin + arena + 8, [](int32_t w) { return w != kUntouched; })) return 4;
   }

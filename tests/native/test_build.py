@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from qgssl_fast.recipes import load_recipe
+
 SETS = {
     "baseline": [],
     "avx2": ["-mavx2", "-mbmi2", "-mpopcnt", "-mfma"],
@@ -45,8 +47,12 @@ def test_no_symbol_is_shared_between_instruction_sets(compiler, csrc, tmp_path, 
         assert [text.split("(")[0] for kind, text in kinds if kind == "T"] == [f"qg_{name}::{stem}"]
 
 
-@pytest.mark.parametrize("stem", ["corrupt", "morph", "overlap"])
-def test_cuda_kernels_compile_and_the_small_ones_do_not_spill(csrc, tmp_path, stem):
+# Registers a thread at most: so many threads of it fit on a processor, which has 65,536.
+REGISTERS = {"affine": 128, "corrupt": 128, "elastic": 128, "morph": 64, "overlap": 64}
+
+
+@pytest.mark.parametrize("stem", REGISTERS)
+def test_cuda_kernels_compile_without_spills(csrc, tmp_path, stem):
     nvcc = os.environ.get("CUDACXX") or shutil.which("nvcc") or "/usr/local/cuda/bin/nvcc"
     if shutil.which(nvcc) is None or subprocess.run([nvcc, "--version"], capture_output=True).returncode:
         pytest.skip("no working nvcc")
@@ -55,7 +61,31 @@ def test_cuda_kernels_compile_and_the_small_ones_do_not_spill(csrc, tmp_path, st
     source = [str(csrc / "cuda" / f"{stem}.cu"), "-o", str(Path(tmp_path) / "out.o")]
     done = subprocess.run([*command, *source], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    if stem == "corrupt":
-        return  # outlines and hulls of one worker keep arrays on its stack
-    spills = re.findall(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", done.stderr)
-    assert spills == [("0", "0", "0")] * 4, done.stderr  # two kernels for two architectures
+    spills = re.findall(r"(\d+) bytes spill stores, (\d+) bytes spill loads", done.stderr)
+    assert len(spills) >= 2
+    assert set(spills) == {("0", "0")}, done.stderr
+    used = re.findall(r"Used (\d+) registers.*?(\d+) bytes smem", done.stderr)
+    assert len(used) == 2  # one kernel for two architectures
+    for registers, shared in used:
+        assert int(registers) <= REGISTERS[stem]
+        assert int(shared) <= STATIC
+
+
+STATIC = 512  # csrc/cuda/plan.h: kStatic
+
+
+@pytest.mark.parametrize(
+    ("name", "machine"), [("A100", (108, 163 << 10, 164 << 10)), ("H100", (132, 227 << 10, 228 << 10))]
+)
+def test_eight_blocks_of_an_image_are_resident(name, machine):
+    module = pytest.importorskip("qgssl_fast._C", reason="the C++ module is not built")
+    tables = load_recipe("default").tables
+    there = (1, 1, 0, 50176, 0, 0, 0, 1, 1, 1)  # what lies behind pointers is not looked at
+    arguments = (there, (10**6, 1, 224, 224), (2, 2, 4096, 4096), *tables.address, 1, (0, 1, 1, 0), (1,) * 8)
+    kernel, blocks, threads, shared, words, in_turns, *_ = module.plan_corrupt(*arguments, machine)
+    assert (kernel, in_turns) == ("qg_corrupt", True)
+    assert blocks == 8 * machine[0]
+    assert 8 * threads * REGISTERS["corrupt"] <= 65536
+    assert 8 * (shared + 1024 + STATIC) <= machine[2]  # the driver takes 1 KB of each block
+    assert shared == (3 * 4 * 7 * 225 + 7) // 8 * 8  # mask and two spares
+    assert words * 4 < 8 * machine[0] * 500_000

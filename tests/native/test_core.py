@@ -1,4 +1,4 @@
-"""The CUDA files of morph and overlap on the CPU, and the teams' sums, against the reference."""
+"""The CUDA kernels on the CPU as the package calls them, and the teams' sums, against the reference."""
 
 from __future__ import annotations
 
@@ -7,11 +7,18 @@ import ctypes
 import pytest
 import torch
 
+from qgssl_fast.kernels.cuda import morph as cuda
+from qgssl_fast.kernels.cuda.corrupt import corrupt as cuda_corrupt
+from qgssl_fast.kernels.cuda.overlap import overlap as cuda_overlap
 from qgssl_fast.kernels.reference import morph as reference
 from qgssl_fast.kernels.reference.overlap import overlap
+from qgssl_fast.ops.corrupt import corrupt
+from qgssl_fast.recipes import load_recipe
+
+pytest.importorskip("qgssl_fast._C", reason="the C++ module is not built")
 
 SIZES = [(1, 1, 1), (1, 37, 70), (1, 5, 64), (1, 63, 31), (1, 20, 130), (1, 48, 96), (4, 9, 33), (11, 3, 65), (7, 1, 1)]
-OPS = ("erode", "dilate", "opening", "closing")  # by their numbers
+OPS = ("erode", "dilate", "opening", "closing")
 
 
 def sample(size: tuple[int, ...], density: float, seed: int) -> torch.Tensor:
@@ -19,59 +26,41 @@ def sample(size: tuple[int, ...], density: float, seed: int) -> torch.Tensor:
     return (torch.rand(size, generator=generator) < density).to(torch.uint8) * 255
 
 
-def pointer(tensor: torch.Tensor | None) -> ctypes.c_void_p:
-    return ctypes.c_void_p(0 if tensor is None else tensor.data_ptr())
-
-
-@pytest.fixture(scope="module")
-def cuda(library):
-    lib = library("cuda_on_cpu")
-    lib.morph_scratch.restype = ctypes.c_int64
-    yield lib
-    lib.set_machine(227 << 10, 2)
-
-
-# Shared memory that holds all, or none: then the planes lie in scratch, and one processor's two blocks take turns.
-@pytest.mark.parametrize("limit", [227 << 10, 1025])
 @pytest.mark.parametrize("size", SIZES)
-def test_cuda_files_run_on_the_cpu(cuda, size, limit):
-    cuda.set_machine(limit, 1)
-    for op, name in enumerate(OPS):
+def test_morph(gpu, size):
+    for op in OPS:
         for radius in (0, 1, 3, 40, 200):
-            masks = sample((5, *size), (0.02, 0.97)[radius % 2], radius)
-            guard = torch.full((masks.numel() + 64,), 77, dtype=torch.uint8)
-            out = guard[32:-32].view(masks.shape)
-            words = cuda.morph_scratch(ctypes.c_int64(5), *size)
-            scratch = torch.full((words + 1,), 123, dtype=torch.int32)
-            where = (ctypes.c_int64(5), *size, pointer(scratch if words else None), ctypes.c_int64(words))
-            assert cuda.morph(pointer(masks), pointer(out), op, radius, *where) == 0
-            assert torch.equal(out, getattr(reference, name)(masks // 255, radius)), (name, radius)
-            assert bool((guard[:32] == 77).all())
-            assert bool((guard[-32:] == 77).all())
-            assert int(scratch[-1]) == 123
+            masks = sample((5, *size[size[0] == 1 :]), (0.02, 0.97)[radius % 2], radius)
+            out = gpu.run(getattr(cuda, op), masks, radius)
+            assert torch.equal(out, getattr(reference, op)(masks // 255, radius)), (op, radius)
 
 
-def test_every_thread_of_a_block_knows_the_sum(cuda):
+def test_every_thread_of_a_block_knows_the_sum(library):
     seen = torch.empty(2, 96, dtype=torch.int64)
-    cuda.sums(pointer(seen), 96)
+    library("cuda_on_cpu").sums(ctypes.c_void_p(seen.data_ptr()), 96)
     total = sum(o * i for o in range(3) for i in range(50))
     assert seen[0].tolist() == [total] * 96
     assert seen[1].tolist() == [total + (150 << 40)] * 96
 
 
-def test_cuda_refuses_scratch_that_is_too_small(cuda):
-    cuda.set_machine(1025, 1)
-    masks = sample((3, 1, 40, 80), 0.3, 0)
-    out, scratch = torch.empty_like(masks), torch.zeros(8, dtype=torch.int32)
-    where = (ctypes.c_int64(3), 1, 40, 80, pointer(scratch), ctypes.c_int64(8))
-    assert cuda.morph(pointer(masks), pointer(out), 0, 1, *where) == 1
-
-
-@pytest.mark.parametrize(("pixels", "classes"), [(1, 2), (3, 2), (4096, 2), (1001, 3), (70, 100)])
-def test_cuda_overlap_on_the_cpu(cuda, pixels, classes):
+@pytest.mark.parametrize(("pixels", "classes"), [(1, 2), (3, 2), (64, 2), (4096, 2), (4112, 7), (1001, 3), (70, 100)])
+def test_overlap(gpu, pixels, classes):
     generator = torch.Generator().manual_seed(0)
-    a, b = (torch.randint(0, classes, (3, pixels), dtype=torch.uint8, generator=generator) for _ in range(2))
-    counts = torch.empty(3, classes - 1, 3, dtype=torch.int32)
-    where = (classes, ctypes.c_int64(3), ctypes.c_int64(pixels))
-    assert cuda.overlap(pointer(a), pointer(b), pointer(counts), *where) == 0
-    assert torch.equal(counts, overlap(a, b, classes))
+    a, b = (torch.randint(0, classes, (3, 1, pixels), dtype=torch.uint8, generator=generator) for _ in range(2))
+    assert torch.equal(gpu.run(cuda_overlap, a, b, classes), overlap(a, b, classes))
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("size", [(9, 64), (7, 52), (5, 8), (6, 33), (3, 20)])
+def test_out_is_a_channel(gpu, dtype, size):
+    masks = sample((7, *size), 0.5, 1)
+    recipe = load_recipe("default").without_bank()
+    want = corrupt(masks, recipe, seed=5, backend="reference")
+    for first in (0, 1):  # 16-byte pieces where the address allows them, else number by number
+        memory = torch.full((first + 7 * 3 * size[0] * size[1] + 64,), 3).to(gpu.device, dtype)
+        inputs = memory[first : first + 7 * 3 * size[0] * size[1]].view(7, 3, *size)
+        gpu.run(cuda_corrupt, masks, recipe.tables, 5, torch.arange(7), out=inputs[:, 1])
+        assert torch.equal(inputs[:, 1].cpu(), want.masks.to(dtype))
+        assert bool((inputs[:, [0, 2]] == 3).all())
+        assert bool((memory[:first] == 3).all())
+        assert bool((memory[first + inputs.numel() :] == 3).all())

@@ -88,24 +88,11 @@ def test_no_order_matters(name, bits, library, through):
     check(name, partial(through, call))
 
 
-@pytest.mark.parametrize("limit", [227 << 10, 1025])
 @pytest.mark.parametrize("name", CASES)
-def test_by_cuda_on_the_cpu(name, limit, library, through):
-    lib = library("cuda_on_cpu")
-    lib.corrupt_scratch.restype = ctypes.c_int64
+def test_by_cuda(name, gpu):
+    from qgssl_fast.kernels.cuda.corrupt import corrupt
 
-    def call(task, held):
-        words = lib.corrupt_scratch(ctypes.byref(task))
-        scratch = torch.full((words + 1,), 123, dtype=torch.int32)
-        pointer = ctypes.c_void_p(scratch.data_ptr() if words else 0)
-        assert lib.corrupt(ctypes.byref(task), pointer, ctypes.c_int64(words)) == 0
-        assert int(scratch[-1]) == 123
-
-    lib.set_machine(limit, 1)
-    try:
-        check(name, partial(through, call))
-    finally:
-        lib.set_machine(227 << 10, 2)
+    check(name, partial(gpu.run, corrupt, errors=True))
 
 
 @pytest.mark.parametrize("backend", ["native", "reference"])

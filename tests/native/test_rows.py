@@ -176,25 +176,10 @@ def test_no_row_depends_on_order(name, bits, shuffled):
             check(name, size, shuffled(bits, order), rounding)
 
 
-# Shared memory that holds all, or none: planes and arena then lie in scratch, one processor's two blocks in turn.
-@pytest.mark.parametrize("limit", [227 << 10, 1025])
 @pytest.mark.parametrize("name", NAMES)
-def test_row_by_cuda_on_the_cpu(name, limit, library, through):
-    lib = library("cuda_on_cpu")
-    lib.corrupt_scratch.restype = ctypes.c_int64
+def test_row_by_cuda(name, gpu):
+    from qgssl_fast.kernels.cuda.corrupt import corrupt
 
-    def call(task, held):
-        words = lib.corrupt_scratch(ctypes.byref(task))
-        scratch = torch.full((words + 1,), 123, dtype=torch.int32)
-        where = (ctypes.c_void_p(scratch.data_ptr() if words else 0), ctypes.c_int64(words))
-        assert lib.corrupt(ctypes.byref(task), *where) == 0
-        assert int(scratch[-1]) == 123
-        if words:
-            assert lib.corrupt(ctypes.byref(task), where[0], ctypes.c_int64(words - 1)) == 1
-
-    lib.set_machine(limit, 1)
-    try:
-        for size in [(19, 70), (3, 5, 33)]:
-            check(name, size, partial(through, call))
-    finally:
-        lib.set_machine(227 << 10, 2)
+    for size in [(19, 70), (3, 5, 33)] if gpu.device.type == "cpu" else SIZES + DEEP:
+        for rounding in rounded(name):
+            check(name, size, partial(gpu.run, corrupt, errors=True), rounding)

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 import qgssl_fast as qf
 from qgssl_fast import backend
+from qgssl_fast.kernels.cuda import resample as cuda
+from qgssl_fast.kernels.reference import resample as reference
 
 _C = pytest.importorskip("qgssl_fast._C", reason="the C++ module is not built")
 
@@ -165,6 +167,34 @@ def test_elastic_of_volumes(isa, amplitude, smoothness, spacing):
         options = {"seed": 2**64 - 5, "sample_ids": ids, "spacing": spacing}
         got, want = (qf.elastic(masks, amplitude, smoothness, **options, backend=b) for b in ("native", "reference"))
         assert torch.equal(got, want), (size, [torch.equal(a, b) for a, b in zip(got, want)])
+
+
+@pytest.mark.parametrize("truncate", [False, True])
+@pytest.mark.parametrize("kind", ["similar", "any", "flat", "wild"])
+def test_affine_by_cuda(gpu, kind, truncate):
+    for size in [(1, 1), (33, 31), (31, 127)] if gpu.device.type == "cpu" else SIZES:
+        masks = masks_of(size)
+        maps = maps_of(kind, len(masks), size)
+        got, want = gpu.run(cuda.affine, masks, maps, truncate), reference.affine(masks, maps, truncate)
+        assert torch.equal(got, want), (size, [torch.equal(a, b) for a, b in zip(got, want)])
+    for size in DEEP[:2] if gpu.device.type == "cpu" else DEEP:
+        masks, rng = volumes_of(size), np.random.default_rng(0)
+        maps = np.eye(3, 4) * ONE + rng.normal(0, 0.15, (5, 3, 4)) * ONE * [1, 1, 1, 10]
+        maps = torch.from_numpy(maps.astype(np.int64)).to(torch.int32)
+        assert torch.equal(gpu.run(cuda.affine, masks, maps, truncate), reference.affine(masks, maps, truncate)), size
+
+
+@pytest.mark.parametrize(("amplitude", "smoothness"), [(0.0, 2.0), (3.385, 5.0), (9.0, 0.5), (64.0, 64.0)])
+def test_elastic_by_cuda(gpu, amplitude, smoothness):
+    arguments = (int(amplitude * ONE), int(smoothness * ONE), 2**64 - 5)
+    for size in [(1, 1), (33, 31), (31, 127)] if gpu.device.type == "cpu" else SIZES:
+        masks, ids = masks_of(size), torch.tensor([0, -1, 2**62, 5, 6, 7])
+        got, want = gpu.run(cuda.elastic, masks, *arguments, ids), reference.elastic(masks, *arguments, ids)
+        assert torch.equal(got, want), (size, [torch.equal(a, b) for a, b in zip(got, want)])
+    for size in DEEP[:2] if gpu.device.type == "cpu" else DEEP:
+        masks, spacing = volumes_of(size), (9000, 3000)
+        got = gpu.run(cuda.elastic, masks, *arguments, torch.arange(5), spacing)
+        assert torch.equal(got, reference.elastic(masks, *arguments, torch.arange(5), spacing)), size
 
 
 def test_native_serves_by_default():

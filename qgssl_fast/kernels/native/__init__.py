@@ -1,4 +1,4 @@
-"""Loads the C++ module ``qgssl_fast._C`` and the CUDA module ``qgssl_fast._cuda``, and says why one is not there.
+"""Loads the compiled modules, ``qgssl_fast._C`` (C++) and ``qgssl_fast._cuda``, and says why one is not there.
 
 The environment variable ``QGSSL_ISA`` (baseline, avx2 or avx512) fixes the instruction set of the C++ kernels; one that
 is unknown, not built or not supported by this processor raises :class:`~qgssl_fast.errors.InputError`.
@@ -21,7 +21,8 @@ _PACKAGE = __package__.rsplit(".", 2)[0]
 
 
 @functools.cache
-def _load(name: str) -> tuple[ModuleType | None, str]:
+def load(name: str) -> tuple[ModuleType | None, str]:
+    """The module, or why it is not there."""
     try:
         module = importlib.import_module(f"{_PACKAGE}.{name}")
     except ModuleNotFoundError:
@@ -38,7 +39,7 @@ def _load(name: str) -> tuple[ModuleType | None, str]:
 
 def cpu() -> ModuleType:
     """``qgssl_fast._C``; raises InputError when it is not there."""
-    module, why_not = _load("_C")
+    module, why_not = load("_C")
     if module is None:
         raise InputError(why_not)
     return module
@@ -55,39 +56,14 @@ def using_isa(name: str) -> Iterator[None]:
         cpu().set_isa(before)
 
 
-def gpu() -> ModuleType:
-    """``qgssl_fast._cuda``; raises InputError when it is not there."""
-    module, why_not = _load("_cuda")
-    if module is None:
-        raise InputError(why_not)
-    return module
-
-
 def refusal() -> str | None:
     """Why the C++ kernels cannot serve; None when they can."""
-    module, why_not = _load("_C")
+    module, why_not = load("_C")
     return why_not if module is None else None
 
 
-def refusal_cuda(device: torch.device) -> str | None:
-    """Why the CUDA kernels cannot serve on `device`; None when they can."""
-    module, why_not = _load("_cuda")
-    if module is None:
-        built, _ = _load("_C")
-        return f"{why_not} ({built.CUDA_NOTE})" if built is not None and built.CUDA_NOTE else why_not
-    if torch.version.hip is not None:
-        return "torch is built for ROCm"
-    major, minor = torch.cuda.get_device_capability(device)
-    oldest = min(int(arch.split("-")[0].rstrip("af")) for arch in module.archs().split())
-    if 10 * major + minor < oldest:
-        return f"built for sm_{oldest} and newer (QGSSL_CUDA_ARCHS), the device is sm_{major}{minor}"
-    return None
-
-
-def describe(name: str) -> str:
-    """The particulars of the built module: instruction sets, or CUDA architectures."""
-    if name == "cuda":
-        return f"architectures {gpu().archs()}"
+def describe() -> str:
+    """The instruction set in use, and those that this processor has."""
     return f"ISA {cpu().isa()} of {', '.join(cpu().isas())}"
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,7 +15,51 @@ from ..reference.program import ISOTROPIC
 from . import cpu, size_of
 
 _KINDS = {torch.uint8: 0, torch.float32: 1, torch.float16: 2, torch.bfloat16: 3}  # csrc/task.h: OutKind
-_NO_BANK = (0,) * 8
+NO_BANK = (0,) * 8
+
+
+@dataclass
+class Results:
+    """What a kernel fills, on the device of the masks."""
+
+    masks: Tensor
+    quality: Tensor
+    overlap: Tensor
+    rows: Tensor
+    errors: Tensor | None
+
+    @classmethod
+    def empty(cls, masks: Tensor, tables: Tables, out: Tensor | None, errors: bool, num_classes: int) -> Results:
+        batch, classes, device = masks.shape[0], num_classes - 1, masks.device
+        planes = masks.shape if num_classes == 2 else (batch, classes, *masks.shape[1:])
+        if out is None:
+            is_soft = tables.softness[0] > 0
+            shape, dtype = (planes, torch.float32) if is_soft else (masks.shape, torch.uint8)
+            out = torch.empty(shape, dtype=dtype, device=device)
+        return cls(
+            out,
+            torch.empty(batch if num_classes == 2 else (batch, classes), device=device),
+            torch.empty((batch, classes, 3), dtype=torch.int32, device=device),
+            torch.empty((batch, 3), dtype=torch.int32, device=device),
+            torch.empty(planes, dtype=torch.uint8, device=device) if errors else None,
+        )
+
+    def pointers(self, masks: Tensor, numbers: int) -> tuple[int, ...]:
+        """csrc/validate.h: Masks."""
+        out, size = self.masks, self.masks.element_size()
+        steps = (out.stride(0) * size, out.stride(1) * size if out.dim() > masks.dim() else 0)
+        return (
+            *(masks.data_ptr(), out.data_ptr(), _KINDS[out.dtype], *steps, numbers, pointer(self.errors)),
+            *(self.overlap.data_ptr(), self.quality.data_ptr(), self.rows.data_ptr()),
+        )
+
+    @staticmethod
+    def frame(masks: Tensor, spacing: tuple[int, int], num_classes: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """csrc/validate.h: Size and Frame."""
+        return size_of(masks), (masks.dim() - 1, num_classes, *spacing)
+
+    def told(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
+        return self.masks, self.quality, self.overlap, self.rows, self.errors
 
 
 def corrupt(
@@ -30,37 +76,25 @@ def corrupt(
     num_classes: int = 2,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
     masks, sample_ids = masks.contiguous(), sample_ids.cpu().contiguous()
-    batch = masks.shape[0]
-    planes = masks.shape if num_classes == 2 else (batch, num_classes - 1, *masks.shape[1:])
-    is_soft = tables.softness[0] > 0
-    if out is None:
-        out = torch.empty(planes, dtype=torch.float32) if is_soft else torch.empty(masks.shape, dtype=torch.uint8)
-    overlap = torch.empty((batch, num_classes - 1, 3), dtype=torch.int32)
-    quality = torch.empty(batch if num_classes == 2 else (batch, num_classes - 1))
-    drawn = torch.empty((batch, 3), dtype=torch.int32)
-    changed = torch.empty(planes, dtype=torch.uint8) if errors else None
+    results = Results.empty(masks, tables, out, errors, num_classes)
     images = None if image_ids is None else image_ids.cpu().contiguous()
     given = None if rows is None else rows.to("cpu", torch.int32).contiguous()
-    steps = (out.stride(0) * out.element_size(), out.stride(1) * out.element_size() if out.dim() > masks.dim() else 0)
-    numbers = numbers_of(out.dtype, is_soft)
     cpu().corrupt(
-        (
-            *(masks.data_ptr(), out.data_ptr(), _KINDS[out.dtype], *steps, numbers.data_ptr(), _pointer(changed)),
-            *(overlap.data_ptr(), quality.data_ptr(), drawn.data_ptr()),
-        ),
-        *(size_of(masks), (masks.dim() - 1, num_classes, *spacing), *tables.address),
-        (seed, sample_ids.data_ptr(), _pointer(images), _pointer(given)),
-        *(_NO_BANK if bank is None else bank.numbers, torch.get_num_threads()),
+        results.pointers(masks, numbers_of(results.masks.dtype, tables.softness[0] > 0).ctypes.data),
+        *results.frame(masks, spacing, num_classes),
+        *tables.address,
+        (seed, sample_ids.data_ptr(), pointer(images), pointer(given)),
+        *(NO_BANK if bank is None else bank.numbers, torch.get_num_threads()),
     )
-    return out, quality, overlap, drawn, changed
+    return results.told()
 
 
 @functools.cache
-def numbers_of(dtype: torch.dtype, is_soft: bool) -> Tensor:
-    """[256]: what stands for label k, or for the probability k / 255."""
+def numbers_of(dtype: torch.dtype, is_soft: bool) -> np.ndarray:
+    """Bytes of 256 numbers of `dtype`: what stands for label k, or for the probability k / 255."""
     numbers = torch.arange(256, dtype=torch.float32)
-    return (numbers / 255 if is_soft else numbers).to(dtype)
+    return (numbers / 255 if is_soft else numbers).to(dtype).view(torch.uint8).numpy()
 
 
-def _pointer(tensor: Tensor | None) -> int:
+def pointer(tensor: Tensor | None) -> int:
     return 0 if tensor is None else tensor.data_ptr()

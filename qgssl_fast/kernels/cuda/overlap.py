@@ -1,0 +1,17 @@
+"""Overlap counts straight from the bytes, in CUDA."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from . import launch
+
+
+def overlap(a: Tensor, b: Tensor, num_classes: int = 2) -> Tensor:
+    a, b = a.contiguous(), b.contiguous()
+    batch = a.shape[0]
+    counts = torch.empty((batch, num_classes - 1, 3), dtype=torch.int32, device=a.device)
+    pointers = (a.data_ptr(), b.data_ptr(), counts.data_ptr())
+    launch("overlap", "overlap", *pointers, num_classes, batch, a.numel() // batch, device=a.device)
+    return counts
