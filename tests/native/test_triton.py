@@ -36,3 +36,6 @@ def test_kernels_compile_for_gpus_without_spills(tmp_path):
     assert out.count("overlap_kernel") == 6
     assert out.count("loss_kernel") == 3 * (20 + 8)
     assert out.count("dice_kernel") == 6
+    assert out.count("affine_kernel") == 9
+    assert out.count("nodes_kernel") == 6
+    assert out.count("elastic_kernel") == 9

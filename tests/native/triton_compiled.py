@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -13,6 +14,7 @@ from triton.compiler import ASTSource
 from qgssl_fast.kernels.triton.losses import _BLOCKS, block_of, loss_kernel, warps_of
 from qgssl_fast.kernels.triton.morph import window_kernel
 from qgssl_fast.kernels.triton.overlap import overlap_kernel
+from qgssl_fast.kernels.triton.resample import affine_kernel, elastic_kernel, nodes_kernel
 from qgssl_fast.kernels.triton.soft_dice import dice_kernel
 
 
@@ -31,6 +33,10 @@ def losses(loss: int, form: int, rows: int, weighted: bool, forward: bool, gradi
     return {**switches, "LOSS_WANTED": forward, "GRAD_WANTED": gradient, **sizes}
 
 
+SIDES = ("width", "height", "depth")
+LATTICE = (*SIDES, "across", "plane", "count", "spacing_x", "spacing_y", "spacing_z", "gain_x", "gain_y", "gain_z")
+# Registers a thread at most, and bytes of shared memory a block.
+MOST = {"window_kernel": (176, 0), "overlap_kernel": (192, 1024), "affine_kernel": (128, 0), "nodes_kernel": (64, 0)}
 KERNELS = [
     (
         loss_kernel,
@@ -98,6 +104,29 @@ KERNELS = [
         {"a": "*u8", "b": "*u8", "counts": "*i32", "pixels": "i32", "classes": "i32"},
         [{"BINARY": binary, "BLOCK": 4096} for binary in (True, False)],
     ),
+    (
+        affine_kernel,
+        {"src": "*u8", "dst": "*u8", "maps": "*i64", **numbers(*SIDES, "blocks")},
+        [
+            {"TRUNCATE": truncate, "WIDE": wide, "BLOCK": 1024}
+            for truncate, wide in ((False, False), (True, False), (True, True))
+        ],
+    ),
+    (
+        nodes_kernel,
+        {"ids": "*i64", "nodes": "*i32", "count": "i32", **numbers("key_low", "key_high", kind="i64"), "blocks": "i32"},
+        [{"AXES": axes, "BLOCK": 1024} for axes in (2, 3)],
+    ),
+    (
+        elastic_kernel,
+        {
+            "src": "*u8",
+            "dst": "*u8",
+            **numbers("nodes", "along_x", "along_y", "along_z", kind="*i32"),
+            **numbers(*LATTICE, "blocks"),
+        },
+        [{"AXES": axes, "WIDE": wide, "BLOCK": 256} for axes, wide in ((2, False), (3, False), (3, True))],
+    ),
 ]
 CUOBJDUMP = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
 
@@ -127,4 +156,7 @@ for kernel, signature, variants in KERNELS:
             line = next(line for line in usage.splitlines() if "REG:" in line)
             assert " STACK:0 " in line, (kernel, constants, capability, line)
             assert " LOCAL:0 " in line, (kernel, constants, capability, line)
+            registers, shared = MOST.get(kernel.__name__, (255, 48 << 10))
+            assert int(re.search(r"REG:(\d+)", line)[1]) <= registers, (kernel, constants, capability, line)
+            assert built.metadata.shared <= shared, (kernel, constants, capability, built.metadata.shared)
             print(kernel.__name__, constants, capability, line.strip())

@@ -8,6 +8,7 @@ from qgssl_fast.kernels.reference import morph as reference
 from qgssl_fast.kernels.reference.overlap import overlap as reference_overlap
 from qgssl_fast.ops import morph
 from qgssl_fast.ops.overlap import overlap
+from qgssl_fast.ops.warp import affine, elastic
 
 GENERATOR = torch.Generator().manual_seed(0)
 
@@ -47,5 +48,34 @@ assert torch.equal(overlap(masks, ~masks | masks, backend="triton"), reference_o
 for shape, classes in [((3, 5, 7), 2), ((2, 65, 127), 2), ((2, 9, 9), 5), ((1, 8, 8), 70), ((1, 4, 30, 40), 3)]:
     a, b = (torch.randint(0, classes, shape, dtype=torch.uint8, generator=GENERATOR) for _ in range(2))
     assert torch.equal(overlap(a, b, classes, backend="triton"), reference_overlap(a, b, classes)), (shape, classes)
+
+
+def maps_of(kind: str, count: int, axes: int) -> torch.Tensor:
+    """Q16.16 [count, axes, axes + 1]: near the identity, far from it, whole numbers at both ends of int32."""
+    if kind == "ends":
+        ends = torch.tensor([-(2**31), 2**31 - 1, 1, 0, -1], dtype=torch.int32)
+        return ends[torch.randint(5, (count, axes, axes + 1), generator=GENERATOR)]
+    noise = torch.randn(count, axes, axes + 1, generator=GENERATOR)
+    noise[:, :, -1] *= 9
+    return ((torch.eye(axes, axes + 1) * (kind == "near") + noise * (0.2 if kind == "near" else 2)) * 65536).int()
+
+
+for shape in [(3, 1, 1), (4, 33, 47), (3, 5, 130), (4, 4, 9, 33), (3, 1, 12, 20)]:
+    masks = guarded(shape, 0.6) * 7
+    for kind in ("near", "far", "ends"):
+        for truncate in (False, True):
+            arguments = (masks, maps_of(kind, len(masks), masks.dim() - 1))
+            got, want = (affine(*arguments, truncate=truncate, backend=name) for name in ("triton", "reference"))
+            assert torch.equal(got, want), ("affine", shape, kind, truncate)
+    for amplitude, smoothness in [(0.0, 2.0), (3.385, 5.0), (9.0, 0.5), (64.0, 64.0)]:
+        ids = torch.tensor([0, -1, 2**62, 5])[: len(masks)]
+        options = {"seed": 2**64 - 5, "sample_ids": ids, "spacing": None if len(shape) == 3 else (2.5, 1.0, 1.0)}
+        arguments = (masks, amplitude, smoothness)
+        got, want = (elastic(*arguments, **options, backend=name) for name in ("triton", "reference"))
+        assert torch.equal(got, want), ("elastic", shape, amplitude, smoothness)
+masks = torch.rand((4, 20, 30), generator=GENERATOR) < 0.5
+assert elastic(masks[:0], 3.0, 4.0, backend="triton").shape == (0, 20, 30)
+assert affine(masks[:0], maps_of("near", 0, 2), backend="triton").dtype == torch.uint8
+assert torch.equal(elastic(masks[:, ::2], 3.0, 4.0, backend="triton"), elastic(masks[:, ::2], 3.0, 4.0))
 
 print("triton interpreted: ok")

@@ -101,9 +101,7 @@ def elastic(masks: np.ndarray, params: np.ndarray, draw: Draw) -> np.ndarray:
     moves by at most 4 voxels.
     """
     size = masks.shape[1:]
-    sides = (*draw.spacing, SPACING_ONE)
-    amplitudes, smoothnesses = ([(int(v) * SPACING_ONE + s // 2) // s for s in sides] for v in params[:2])
-    spacings = [min(max((v * SQRT_3 + (1 << 31)) >> 32, 1), _MOST_SPACING) for v in smoothnesses]
+    amplitudes, spacings = frame(int(params[0]), int(params[1]), draw.spacing)
     weights = [spline_weights(spacing) for spacing in spacings]
     nodes = [(side - 1) // spacing + 4 for side, spacing in zip(size, spacings)]
     words = draw.words(4 * math.prod(nodes), 1).astype("<u4", order="C")
@@ -118,6 +116,13 @@ def elastic(masks: np.ndarray, params: np.ndarray, draw: Draw) -> np.ndarray:
         moved = (field[axis] * np.int32(gain(amplitude, weights)) >> 4) + np.int32(ONE // 2) >> 16
         at.append(np.clip(pixels + moved, 0, size[2 - axis] - 1))
     return masks[np.arange(len(masks))[:, None, None, None], at[2], at[1], at[0]]
+
+
+def frame(amplitude: int, smoothness: int, spacing: tuple[int, int]) -> tuple[list[int], list[int]]:
+    """Along z, y, x: the amplitude in Q16.16 voxels, and the voxels between nodes."""
+    sides = (*spacing, SPACING_ONE)
+    amplitudes, smoothnesses = ([(v * SPACING_ONE + s // 2) // s for s in sides] for v in (amplitude, smoothness))
+    return amplitudes, [min(max((v * SQRT_3 + (1 << 31)) >> 32, 1), _MOST_SPACING) for v in smoothnesses]
 
 
 def gain(amplitude: int, weights: list[np.ndarray]) -> int:
