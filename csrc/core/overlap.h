@@ -17,10 +17,8 @@ QG_HD int area(const Team& team, const Bits<Word>& a) {
 
 template <class Team, class Word>
 QG_HD Counts overlap(const Team& team, const Bits<Word>& a, const Bits<Word>& b) {
-  const int64_t found = team.sum(a.columns(), a.lines(), [=](int c, int i) {
-    return int64_t(count_ones(Word(a.column(c)[i] & b.column(c)[i]))) << 32 | count_ones(a.column(c)[i]);
-  });
-  return {int(found >> 32), int(found & 0xFFFFFFFF), area(team, b)};
+  const int both = team.sum(a.columns(), a.lines(), [=](int c, int i) { return count_ones(Word(a.column(c)[i] & b.column(c)[i])); });
+  return {both, area(team, a), area(team, b)};
 }
 
 #if defined(__AVX2__) && !defined(__CUDACC__)

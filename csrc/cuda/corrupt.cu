@@ -60,11 +60,13 @@ __device__ inline void* out_of(const qg::CorruptTask& task, const Sample& s, int
   return static_cast<char*>(task.out) + s.number * task.out_step + (label - 1) * task.class_step;
 }
 
-QG_PHASE SoftCounts write_soft(const BlockTeam& team, const qg::CorruptTask& task, const Sample& s, int label) {
+// `pixels` of the truth: the quality told is then that of the probabilities.
+QG_PHASE void write_soft(const BlockTeam& team, const qg::CorruptTask& task, const Sample& s, int label, int64_t number, int pixels) {
   void* const out = out_of(task, s, label);
-  return soften_pixels(team, s.all.of(label), s.softness, [&](int c, int line, int x, unsigned level) {
+  const SoftCounts counts = soften_pixels(team, s.all.of(label), s.softness, [&](int c, int line, int x, unsigned level) {
     put_number(task, out, size_t(line) * task.width + 32 * c + x, level);
   });
+  team.one([&] { task.quality[number] = soft_dice_of(counts, pixels); });
 }
 
 QG_PHASE void write_changes(const BlockTeam& team, const qg::CorruptTask& task, const Sample& s, int label, int64_t number) {
@@ -73,16 +75,19 @@ QG_PHASE void write_changes(const BlockTeam& team, const qg::CorruptTask& task, 
   unpack(team, canvas.spare[0], task.errors + size_t(number) * size_t(canvas.mask.lines()) * task.width);
 }
 
-// Writes and tells what became of one class.
+QG_PHASE Counts count(const BlockTeam& team, const Sample& s, int label) {
+  return overlap(team, s.all.of(label).mask, s.all.of(label).truth);
+}
+
+// Tells and writes what became of one class.
 __device__ __forceinline__ void finish(const BlockTeam& team, const qg::CorruptTask& task, const Sample& s, int label) {
   const int64_t number = int64_t(s.number) * (task.classes - 1) + label - 1;
-  const Counts counts = overlap(team, s.all.of(label).mask, s.all.of(label).truth);
-  float dice = dice_of(counts);
+  const Counts counts = count(team, s, label);
+  team.one([&] { tell(counts, dice_of(counts), task, number); });
   if (s.softness.radius > 0)
-    dice = soft_dice_of(write_soft(team, task, s, label), counts.b);
+    write_soft(team, task, s, label, number, counts.b);
   else if (task.classes == 2 || task.class_step)
     unpack_as(team, s.all.of(label).mask, out_of(task, s, label), task.out_kind);
-  team.one([&] { tell(counts, dice, task, number); });
   if (task.errors) write_changes(team, task, s, label, number);
 }
 

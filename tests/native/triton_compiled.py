@@ -36,7 +36,13 @@ def losses(loss: int, form: int, rows: int, weighted: bool, forward: bool, gradi
 SIDES = ("width", "height", "depth")
 LATTICE = (*SIDES, "across", "plane", "count", "spacing_x", "spacing_y", "spacing_z", "gain_x", "gain_y", "gain_z")
 # Registers a thread at most, and bytes of shared memory a block.
-MOST = {"window_kernel": (176, 0), "overlap_kernel": (192, 1024), "affine_kernel": (128, 0), "nodes_kernel": (64, 0)}
+MOST = {
+    "window_kernel": (176, 0),
+    "overlap_kernel": (192, 1024),
+    "affine_kernel": (128, 0),
+    "nodes_kernel": (64, 0),
+    "elastic_kernel": (160, 0),
+}
 KERNELS = [
     (
         loss_kernel,
