@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -110,3 +111,29 @@ def test_pool_smaller_than_a_batch(tmp_path):
         check_pool(["PL-QW"], 3, 4, tmp_path)
     check_pool([], 0, 4, tmp_path)
     check_pool(["PL-QW"], 4, 4, tmp_path)
+
+
+def test_a_run_builds_networks_that_began_differently(stores):
+    """Each from a name of its own, by which a run seeds it; the first as for every other method."""
+    from qgssl_fast.training.assemble import assemble
+    from qgssl_fast.training.inputs import Inputs
+    from qgssl_fast.training.schedule import stable_seed
+
+    torch.manual_seed(9)
+    predictor = QualityPredictor("small", options={"features": [4, 8], "hidden": 8})
+    config = Config(segmenter=replace(CONFIG, guard=0.1))
+    inputs = Inputs(Path(), stores, [], [0.5] * 3, [0.2] * 3)
+    asked = []
+
+    def network(name):
+        asked.append(name)
+        return segmenter(stable_seed(0, name))
+
+    stage, own, shown = assemble("x", ("cps", "regularizer"), config, inputs, {}, predictor, network, None)
+    assert asked == ["segmenter", "segmenter/1"]
+    first, second = stage.members
+    assert any(not torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters()))
+    assert (own, shown, stage.refresh) == (predictor, {}, None)
+    assert stage.guard is not None
+    assemble("y", ("supervised", "none"), config, inputs, {}, predictor, network, None)
+    assert asked[2:] == ["segmenter"]
