@@ -150,7 +150,9 @@ def table(path: Path) -> str:
     for (data, method, group), by_seed in sorted(scores.items(), key=lambda item: (item[0][0], _place(item[0]))):
         base = scores.get((data, "SUP", "core"), {})
         differences = [by_seed[s] - base[s] for s in by_seed if s in base]
-        mean, sd = statistics.fmean(by_seed.values()), statistics.stdev(by_seed.values()) if len(by_seed) > 1 else 0.0
+        score = f"{statistics.fmean(by_seed.values()):.3f}"
+        if len(by_seed) > 1:
+            score += f" ± {statistics.stdev(by_seed.values()):.3f}"
         cells = ["–", "–", "–"]
         if method != "SUP" and len(differences) > 1:
             middle = statistics.fmean(differences)
@@ -158,7 +160,7 @@ def table(path: Path) -> str:
             says = "better" if middle > half else "worse" if middle < -half else "not sure"
             cells = [f"{middle:+.3f}", f"{middle - half:+.3f} to {middle + half:+.3f}", says]
         name = NAMES.get(group, "full")
-        lines.append(f"| {data} | {method} | {name} | {len(by_seed)} | {mean:.3f} ± {sd:.3f} | {' | '.join(cells)} |")
+        lines.append(f"| {data} | {method} | {name} | {len(by_seed)} | {score} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

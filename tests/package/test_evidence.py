@@ -50,7 +50,7 @@ def test_table_pairs_seeds(tmp_path):
     assert lines[1] == (
         f"| ph2 | PL-QW | full | 3 | 0.820 ± 0.110 | +0.020 | {0.02 - half:+.3f} to {0.02 + half:+.3f} | not sure |"
     )
-    assert lines[2].endswith("| 1 | 0.850 ± 0.000 | – | – | – |")
+    assert lines[2].endswith("| 1 | 0.850 | – | – | – |")
     assert evidence.done(tmp_path / "e.csv") == {("ph2", s, "core") for s in "012"} | {("ph2", "0", "all")}
     assert evidence.done(tmp_path / "none.csv") == set()
 
