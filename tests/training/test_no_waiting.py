@@ -25,7 +25,7 @@ WAITING_OPS = {
 }  # fmt: skip
 """What makes a host wait for a GPU: a number, or a shape that depends on numbers."""
 KERNELS = str(Path("qgssl_fast", "kernels"))
-CPU_ONLY = {("corrupt.py", "_ends"), ("_check.py", "within"), ("_check.py", "labels")}
+CPU_ONLY = {("_check.py", "within"), ("_check.py", "labels")}
 WAITING_METHODS = ("item", "tolist", "numpy", "__bool__", "__int__", "__float__", "__index__", "cpu")
 
 
