@@ -26,6 +26,7 @@ struct Isa {
   const char* name;
   bool supported;
   int (*affine)(const qg::AffineTask&);
+  int (*augment)(const qg::AugmentTask&);
   int (*corrupt)(const qg::CorruptTask&);
   int (*elastic)(const qg::ElasticTask&);
   int (*losses)(const qg::LossTask&);
@@ -44,13 +45,13 @@ const std::vector<Isa>& built() {
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 #endif
   static const std::vector<Isa> all = {
-      {"baseline", true, qg_baseline::affine, qg_baseline::corrupt, qg_baseline::elastic, qg_baseline::losses, qg_baseline::morph,
-       qg_baseline::overlap, qg_baseline::soft_dice},
+      {"baseline", true, qg_baseline::affine, qg_baseline::augment, qg_baseline::corrupt, qg_baseline::elastic, qg_baseline::losses,
+       qg_baseline::morph, qg_baseline::overlap, qg_baseline::soft_dice},
 #ifdef QG_X86
-      {"avx2", avx2, qg_avx2::affine, qg_avx2::corrupt, qg_avx2::elastic, qg_avx2::losses, qg_avx2::morph, qg_avx2::overlap,
-       qg_avx2::soft_dice},
-      {"avx512", avx512, qg_avx512::affine, qg_avx512::corrupt, qg_avx512::elastic, qg_avx512::losses, qg_avx512::morph, qg_avx512::overlap,
-       qg_avx512::soft_dice},
+      {"avx2", avx2, qg_avx2::affine, qg_avx2::augment, qg_avx2::corrupt, qg_avx2::elastic, qg_avx2::losses, qg_avx2::morph,
+       qg_avx2::overlap, qg_avx2::soft_dice},
+      {"avx512", avx512, qg_avx512::affine, qg_avx512::augment, qg_avx512::corrupt, qg_avx512::elastic, qg_avx512::losses, qg_avx512::morph,
+       qg_avx512::overlap, qg_avx512::soft_dice},
 #endif
   };
   return all;
@@ -96,6 +97,17 @@ void affine(uintptr_t in, uintptr_t out, uintptr_t matrices, bool truncate, qg::
   {
     py::gil_scoped_release released;
     result = chosen->affine(task);
+  }
+  check(result);
+}
+
+void augment(qg::AugmentPointers pointers, uint64_t seed, int64_t count, int channels, int axes, qg::Size size, int threads) {
+  qg::AugmentTask task = qg::augment_task(pointers, seed, count, channels, axes, size);
+  task.threads = qg::usable_threads(threads);
+  int result;
+  {
+    py::gil_scoped_release released;
+    result = chosen->augment(task);
   }
   check(result);
 }
@@ -186,6 +198,7 @@ PYBIND11_MODULE(_C, m) {
   m.def("isas", usable);
   m.def("set_isa", set_isa, py::arg("name"));
   m.def("affine", affine);
+  m.def("augment", augment);
   m.def("elastic", elastic);
   m.def("losses", losses);
   m.def("morph", morph);

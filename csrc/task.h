@@ -26,6 +26,23 @@ struct AffineTask {
   int threads;
 };
 
+// Sample i is image index[i] of `count` in the store, changed by what (seed, sample_ids[i]) draws from the tables (core/augment.h).
+struct AugmentTask {
+  const uint8_t* images;  // [count, channels, depth, height, width]
+  const uint8_t* masks;   // [count, depth, height, width] of any labels, or null
+  const int64_t* index;   // [batch], below count
+  const int64_t* sample_ids;
+  float *weak, *strong;  // [batch, channels, depth, height, width]; strong may be null
+  uint8_t* out_masks;    // [batch, depth, height, width], where there are masks
+  const int64_t* geometry;
+  const double* looks;  // 10 numbers a view
+  uint64_t seed;
+  int64_t batch, count;
+  int channels, axes;
+  int depth, height, width;
+  int threads;
+};
+
 struct ElasticTask {
   const uint8_t* in;          // [batch, depth, height, width], nonzero = 1
   uint8_t* out;               // the same shape, 0 or 1

@@ -17,6 +17,8 @@ constexpr int kLongestSide = 4096;  // px
 using Size = std::array<int64_t, 4>;  // batch, depth, height, width
 // in, out, its kind, bytes from one mask of out to the next and from one class to the next, numbers, errors, counts, quality, rows
 using Masks = std::array<int64_t, 10>;
+// images, masks, index, sample ids, weak, strong, masks out, geometry, looks
+using AugmentPointers = std::array<uintptr_t, 9>;
 // axes, classes, sides of a voxel along z and y over that along x in 1/4096
 using Frame = std::array<int32_t, 4>;
 // seed, sample ids, image ids, given rows
@@ -67,6 +69,33 @@ inline void check_warp(uintptr_t in, uintptr_t out, const Size& size, int axes) 
   check_pointer(out, size[0], "out");
   require(axes == 3 || (axes == 2 && size[1] == 1), "axes must be 3, or 2 for masks of depth 1");
   require(size[1] <= kLongestSide && size[2] <= kLongestSide && size[3] <= kLongestSide, "masks must have sides up to 4096");
+}
+
+inline AugmentTask augment_task(const AugmentPointers& p, uint64_t seed, int64_t count, int channels, int axes, const Size& size) {
+  check_warp(p[0], p[4], size, axes);
+  for (int k : {2, 3, 7, 8}) check_pointer(p[size_t(k)], size[0], "index, sample ids and tables");
+  require((p[1] == 0) == (p[6] == 0), "masks come in and go out, or neither");
+  require(channels >= 1 && channels <= 64, "channels must be 1..64, got " + std::to_string(channels));
+  const auto index = at<const int64_t>(p[2]);
+  for (int64_t i = 0; i < size[0]; ++i) require(index[i] >= 0 && index[i] < count, "index must be below the number of images");
+  return {at<const uint8_t>(p[0]),
+          at<const uint8_t>(p[1]),
+          index,
+          at<const int64_t>(p[3]),
+          at<float>(p[4]),
+          at<float>(p[5]),
+          at<uint8_t>(p[6]),
+          at<const int64_t>(p[7]),
+          at<const double>(p[8]),
+          seed,
+          size[0],
+          count,
+          channels,
+          axes,
+          int(size[1]),
+          int(size[2]),
+          int(size[3]),
+          1};
 }
 
 inline AffineTask affine_task(uintptr_t in, uintptr_t out, uintptr_t matrices, bool truncate, const Size& size, int axes) {

@@ -17,6 +17,7 @@ int usable_threads(int wanted);
 #define QG_DECLARE_KERNELS(isa)                \
   namespace isa {                              \
   int affine(const qg::AffineTask& task);      \
+  int augment(const qg::AugmentTask& task);    \
   int corrupt(const qg::CorruptTask& task);    \
   int elastic(const qg::ElasticTask& task);    \
   int losses(const qg::LossTask& task);        \

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from typing import NamedTuple, overload
 
 import torch
 from torch import Tensor
 
+from qgssl_fast import backend as backends
 from qgssl_fast.errors import Faults, InputError
-from qgssl_fast.kernels.reference import augment as reference
+from qgssl_fast.kernels.reference.augment import ONE, SCALES, Geometry, Look
 
-GEOMETRY, LOOK, GRAIN = 0, 100, 200  # streams of chance; + 1 for the strong view
+backends.register("augment", stem="augment", backends=("native", "reference"))
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,28 @@ class Augmentation:
         """The same geometry, the look untouched."""
         return replace(self, p_color=0.0, p_noise=0.0, p_blur=0.0)
 
+    @lru_cache(maxsize=32)  # noqa: B019 (frozen, and few)
+    def geometry(self) -> Geometry:
+        """As kernels take it."""
+        low, high = map(math.log, self.scale)
+        inverse = [round(ONE * math.exp(-(low + (high - low) * k / SCALES))) for k in range(SCALES + 1)]
+        moves = 0 if self.flips_only else _chance(self.p_geometry)
+        return Geometry(
+            _chance(self.flip), moves, round(self.rotate_deg * ONE), round(self.translate * ONE), tuple(inverse)
+        )
+
+    @lru_cache(maxsize=32)  # noqa: B019
+    def look(self) -> Look:
+        """As kernels take it."""
+        color = _chance(self.p_color) if self.changes_color else 0
+        chances = (_chance(self.p_blur if self.blur else 0), color, _chance(self.p_noise if self.noise else 0))
+        strengths = (self.blur, self.brightness, self.contrast, self.saturation, self.color, self.gamma, self.noise)
+        return Look(*chances, *strengths)
+
+
+def _chance(probability: float) -> int:
+    return round(probability * 2**32)
+
 
 LIMITS: dict[str, float] = {field.name: 1.0 for field in fields(Augmentation) if field.name != "scale"} | {
     "rotate_deg": 180.0,
@@ -99,22 +124,47 @@ class Views(NamedTuple):
 
 @overload
 def augment(
-    images_u8: Tensor, masks: Tensor, augmentation: Augmentation, *, seed: int, sample_ids: Tensor
+    images_u8: Tensor,
+    masks: Tensor,
+    augmentation: Augmentation,
+    *,
+    seed: int,
+    sample_ids: Tensor,
+    index: Tensor | None = None,
+    backend: str = "auto",
 ) -> tuple[Tensor, Tensor]: ...
 @overload
 def augment(
-    images_u8: Tensor, masks: None, augmentation: Augmentation, *, seed: int, sample_ids: Tensor
+    images_u8: Tensor,
+    masks: None,
+    augmentation: Augmentation,
+    *,
+    seed: int,
+    sample_ids: Tensor,
+    index: Tensor | None = None,
+    backend: str = "auto",
 ) -> tuple[Tensor, None]: ...
 def augment(
-    images_u8: Tensor, masks: Tensor | None, augmentation: Augmentation, *, seed: int, sample_ids: Tensor
+    images_u8: Tensor,
+    masks: Tensor | None,
+    augmentation: Augmentation,
+    *,
+    seed: int,
+    sample_ids: Tensor,
+    index: Tensor | None = None,
+    backend: str = "auto",
 ) -> tuple[Tensor, Tensor | None]:
     """Augment a batch: images float32 [B, C, *S] in [0, 1] and masks uint8 [B, *S], under the same geometry.
 
     images_u8 uint8 [B, C, H, W] or [B, C, D, H, W]; masks uint8 [B, *S] of any labels, or None; sample_ids int64 [B] on
-    the same device. Images are sampled bilinearly, masks by nearest neighbour; beyond the border both are reflected.
-    A sample's result depends on (seed, sample id) alone, whatever stands in the batch beside it.
+    the same device. With index, int64 [B], images and masks are a store's, of which these rows are taken.
+    Images are sampled linearly, masks by nearest neighbour; beyond the border both are reflected. A sample's result
+    depends on (seed, sample id) alone, whatever stands in the batch beside it; masks and places of pixels are the same
+    bits on every backend.
     """
-    views = augment_views(images_u8, masks, augmentation, None, seed=seed, sample_ids=sample_ids)
+    views = augment_views(
+        images_u8, masks, augmentation, None, seed=seed, sample_ids=sample_ids, index=index, backend=backend
+    )
     return views.weak, views.masks
 
 
@@ -126,31 +176,45 @@ def augment_views(
     *,
     seed: int,
     sample_ids: Tensor,
+    index: Tensor | None = None,
+    backend: str = "auto",
 ) -> Views:
     """A weak and a strong view of a batch that lie pixel on pixel.
 
     geometry: the weak view, whose geometry both share; its look is the weak view's alone. strong: the look of the
     strong view (InputError if it asks for geometry of its own); None makes it the weak view. The rest as in `augment`.
     """
-    _check(images_u8, masks, seed, sample_ids)
+    _check(images_u8, masks, seed, sample_ids, index)
     if strong is not None and (strong.flip or not strong.flips_only):
         raise InputError(
             "augment_views: strong must have no geometry (flip, rotate_deg, scale, translate), it is shared"
         )
-    images, masks = _move(images_u8, masks, geometry, seed, sample_ids)
-    weak = _change_look(images, geometry, seed, sample_ids, 0)
-    return Views(weak, weak if strong is None else _change_look(images, strong, seed, sample_ids, 1), masks)
+    kernel = backends.kernel("augment", images_u8.device, backend)
+    if index is None:
+        index = torch.arange(len(images_u8), device=images_u8.device)
+    looks = (geometry.look(),) if strong is None else (geometry.look(), strong.look())
+    if not len(index):
+        shape = (0, *images_u8.shape[1:])
+        made: Sequence[Tensor] = [torch.empty(shape, device=images_u8.device) for _ in looks]
+        made = made if masks is None else [*made, masks[:0].clone()]
+    else:
+        made = kernel(images_u8, masks, index, geometry.geometry(), looks, seed, sample_ids)
+    return Views(made[0], made[len(looks) - 1], None if masks is None else made[-1])
 
 
-def _check(images: Tensor, masks: Tensor | None, seed: int, sample_ids: Tensor) -> None:
+def _check(images: Tensor, masks: Tensor | None, seed: int, sample_ids: Tensor, index: Tensor | None) -> None:
     if images.dtype != torch.uint8:
         raise TypeError(f"augment: images must be uint8, got {images.dtype}")
     if images.dim() not in (4, 5):
         raise InputError(f"augment: images must be [B, C, H, W] or [B, C, D, H, W], got {list(images.shape)}")
-    if sample_ids.dtype != torch.int64:
-        raise TypeError(f"augment: sample_ids must be int64, got {sample_ids.dtype}")
-    if sample_ids.shape != images.shape[:1]:
-        raise InputError(f"augment: sample_ids must be [{len(images)}], got {list(sample_ids.shape)}")
+    batch = len(images) if index is None else len(index)
+    for name, numbers in (("sample_ids", sample_ids), ("index", index)):
+        if numbers is None:
+            continue
+        if numbers.dtype != torch.int64:
+            raise TypeError(f"augment: {name} must be int64, got {numbers.dtype}")
+        if numbers.shape != (batch,):
+            raise InputError(f"augment: {name} must be [{batch}], got {list(numbers.shape)}")
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise TypeError(f"augment: seed must be an int, got {seed!r}")
     if not 0 <= seed < 2**64:
@@ -159,73 +223,12 @@ def _check(images: Tensor, masks: Tensor | None, seed: int, sample_ids: Tensor) 
         raise TypeError(f"augment: masks must be uint8, got {masks.dtype}")
     if masks is not None and masks.shape != images.shape[:1] + images.shape[2:]:
         raise InputError(f"augment: masks must be {[len(images), *images.shape[2:]]}, got {list(masks.shape)}")
-    if len({tensor.device for tensor in (images, masks, sample_ids) if tensor is not None}) > 1:
-        raise InputError("augment: images, masks and sample_ids must lie on the same device")
-
-
-def _move(
-    images: Tensor, masks: Tensor | None, a: Augmentation, seed: int, sample_ids: Tensor
-) -> tuple[Tensor, Tensor | None]:
-    shape = tuple(images.shape[2:])
-    dims = len(shape)
-    if not images.numel() or (a.flip == 0 and a.flips_only):
-        return _to_float(images), None if masks is None else masks.clone()
-    u = reference.uniform(seed, sample_ids, 3 + 2 * dims, GEOMETRY)
-    flip = 1 - 2 * (u[:, 3 : 3 + dims] < a.flip).to(torch.float32)
-    if a.flips_only:
-        return _to_float(reference.flip_axes(images, flip, 2)), None if masks is None else reference.flip_axes(
-            masks, flip, 1
-        )
-    done = (u[:, 0] < a.p_geometry).to(torch.float32)
-    angle = done * (2 * u[:, 1] - 1) * math.radians(a.rotate_deg)
-    low, high = map(math.log, a.scale)
-    scale = torch.exp(done * (low + u[:, 2] * (high - low)))
-    shift = done[:, None] * (2 * u[:, 3 + dims :] - 1) * a.translate
-    grid = reference.sampling_grid(reference.affine_matrices(angle, scale, shift, flip, shape), shape)
-    moved = reference.warp(_to_float(images), grid, "bilinear")
-    if masks is None:
-        return moved, None
-    return moved, reference.warp(masks[:, None].to(torch.float32), grid, "nearest")[:, 0].round().to(torch.uint8)
-
-
-def _to_float(images: Tensor) -> Tensor:
-    return images.to(torch.float32).mul_(1 / 255)
-
-
-def _chosen(strength: Tensor) -> Tensor | slice:
-    """The samples with a strength over 0 where the host knows it (CPU), else all: a GPU would have to be waited for."""
-    return strength.nonzero()[:, 0] if strength.device.type == "cpu" else slice(None)
-
-
-def _change_look(images: Tensor, a: Augmentation, seed: int, sample_ids: Tensor, view: int) -> Tensor:
-    """Blur, colour, gamma, noise; `images` stays as it is."""
-    changed, channels = images, images.shape[1]
-    if not images.numel():
-        return images
-    u = reference.uniform(seed, sample_ids, 9 + channels, LOOK + view)
-    v = 2 * u - 1
-    column = (-1, *[1] * (images.dim() - 1))
-    if a.blur and a.p_blur:
-        sigma = (u[:, 0] < a.p_blur).to(torch.float32) * u[:, 1] * a.blur
-        rows = _chosen(sigma)
-        blurred = reference.blur(images[rows], sigma[rows], a.blur)
-        changed = blurred if isinstance(rows, slice) else images.index_copy(0, rows, blurred)
-    if a.changes_color:
-        done = (u[:, 2] < a.p_color).to(torch.float32)
-        gains = 1 + done[:, None] * v[:, 9:] * a.color
-        changed = reference.color(
-            changed,
-            done * v[:, 3] * a.brightness,
-            1 + done * v[:, 4] * a.contrast,
-            1 + done * v[:, 5] * a.saturation,
-            gains,
-        )
-        if a.gamma:
-            changed = changed.clamp_(0, 1).pow_(torch.exp(done * v[:, 6] * a.gamma).view(column))
-    if a.noise and a.p_noise:
-        deviation = (u[:, 7] < a.p_noise).to(torch.float32) * u[:, 8] * a.noise
-        rows = _chosen(deviation)
-        grain = reference.noise(seed, sample_ids[rows], tuple(images.shape[1:]), GRAIN + view)
-        grain *= deviation[rows].view(column)
-        changed = grain.add_(changed) if isinstance(rows, slice) else changed.index_add(0, rows, grain)
-    return changed if changed is images else changed.clamp_(0, 1)
+    if (
+        index is not None
+        and batch
+        and index.device.type == "cpu"
+        and not 0 <= int(index.min()) <= int(index.max()) < len(images)
+    ):
+        raise InputError(f"augment: index must be in [0, {len(images)}), got {int(index.min())}..{int(index.max())}")
+    if len({tensor.device for tensor in (images, masks, sample_ids, index) if tensor is not None}) > 1:
+        raise InputError("augment: images, masks, sample_ids and index must lie on the same device")

@@ -119,50 +119,6 @@ def test_masks_follow_images(geometry):
     assert (centre(seen) - centre(moved)).mean(0).abs().max() < 0.1
 
 
-def test_flips_by_the_affine_are_the_flips_of_the_axes():
-    images, _, _ = batch((2, 9, 12), count=4)
-    flip = torch.tensor([[1.0, 1], [-1, 1], [1, -1], [-1, -1]])
-    zero, one = torch.zeros(4), torch.ones(4)
-    theta = reference.affine_matrices(zero, one, torch.zeros(4, 2), flip, (9, 12))
-    warped = reference.warp(images.float(), reference.sampling_grid(theta, (9, 12)), "bilinear")
-    assert torch.equal(warped.round(), reference.flip_axes(images, flip, 2).float())
-
-
-def warp_nearest(image, theta):
-    return reference.warp(image, reference.sampling_grid(theta, tuple(image.shape[2:])), "nearest")
-
-
-@pytest.mark.parametrize("shape", [(5, 8), (3, 5, 8)])
-def test_the_grid_is_that_of_torch(shape):
-    theta = torch.randn(4, len(shape), len(shape) + 1, generator=torch.Generator().manual_seed(0))
-    want = F.affine_grid(theta, [4, 1, *shape], align_corners=False)
-    assert torch.allclose(reference.sampling_grid(theta, shape), want, rtol=1e-5, atol=1e-6)
-
-
-def test_rotation_by_90_degrees_keeps_pixels_square():
-    image = torch.zeros(1, 1, 21, 41)
-    image[0, 0, 10, 20:26] = 1  # five pixels to the right of the centre
-    theta = reference.affine_matrices(
-        torch.tensor([math.pi / 2]), torch.ones(1), torch.zeros(1, 2), torch.ones(1, 2), (21, 41)
-    )
-    turned = warp_nearest(image, theta)[0, 0]
-    along = turned[:, 20].nonzero().flatten().tolist()
-    assert along in ([5, 6, 7, 8, 9, 10], [10, 11, 12, 13, 14, 15])
-    assert turned.sum() == 6
-
-
-def test_shift_and_scale_are_in_parts_of_the_side():
-    image = torch.zeros(1, 1, 40, 20)
-    image[0, 0, 20, 10] = 1
-    one, none = torch.ones(1), torch.zeros(1)
-    theta = reference.affine_matrices(none, one, torch.tensor([[0.25, 0.1]]), torch.ones(1, 2), (40, 20))
-    assert warp_nearest(image, theta)[0, 0].nonzero().tolist() == [[30, 12]]
-    square = torch.zeros(1, 1, 40, 40)
-    square[..., 15:25, 15:25] = 1
-    theta = reference.affine_matrices(none, 2 * one, torch.zeros(1, 2), torch.ones(1, 2), (40, 40))
-    assert warp_nearest(square, theta).sum() == 400
-
-
 def test_labels_survive_geometry():
     labels = torch.randint(0, 256, (4, 33, 20), dtype=torch.uint8)
     images = torch.zeros(4, 1, 33, 20, dtype=torch.uint8)
@@ -228,22 +184,6 @@ def test_blur_against_a_dense_gaussian(spatial):
     assert torch.allclose(got[1:], want, rtol=1e-5, atol=1e-6)
 
 
-def test_uniform_and_noise_are_spread_and_independent():
-    ids = torch.arange(20000)
-    u = reference.uniform(11, ids, 6)
-    assert 0 <= u.min() < u.max() < 1
-    assert (u.mean(0) - 0.5).abs().max() < 0.01
-    assert (u.var(0) - 1 / 12).abs().max() < 0.002
-    both = torch.cat(
-        [u, reference.uniform(11, ids + 1, 6), reference.uniform(12, ids, 6), reference.uniform(11, ids, 6, 1)], 1
-    )
-    correlation = torch.corrcoef(both.T) - torch.eye(24)
-    assert correlation.abs().max() < 0.03
-    n = reference.noise(11, ids[:1000], (3, 32, 32)).flatten(1)  # 3 million: the fourth moment's error is 0.005
-    assert (n.mean(), n.std(), n.pow(3).mean(), n.pow(4).mean()) == pytest.approx((0, 1, 0, 3 - 0.3), abs=0.02)
-    assert (torch.corrcoef(n[:64]) - torch.eye(64)).abs().max() < 0.1
-
-
 def test_empty_batch():
     images, masks, ids = batch(count=0)
     views = augment_views(images, masks, weak_view(), strong_view(), seed=1, sample_ids=ids)
@@ -285,13 +225,3 @@ def test_augmentation_tells_all_faults():
     assert {field.name for field in fields(Augmentation)} >= {"p_geometry", "p_color", "p_noise", "p_blur"}
     assert image_only().flips_only
     assert image_only().flip == 0
-
-
-@pytest.mark.parametrize("p", [0.4, 1e-9])  # 1e-9: none is touched
-def test_leaving_out_untouched_samples_changes_nothing(monkeypatch, p):
-    images, masks, ids = batch()
-    asked = Augmentation(blur=1.0, p_blur=p, noise=0.1, p_noise=p)
-    some, _ = augment(images, masks, asked, seed=1, sample_ids=ids)
-    monkeypatch.setattr("qgssl_fast.ops.augment._chosen", lambda strength: slice(None))  # what a GPU does
-    whole, _ = augment(images, masks, asked, seed=1, sample_ids=ids)
-    assert (some - whole).abs().max() <= 2**-20

@@ -1,122 +1,222 @@
-"""Augmentation as plain torch: a counter-based hash for chance, one inverse affine, one colour matrix, noise, blur.
+"""Augmentation as plain torch. Where pixels come from is decided in integers (Philox, Q16.16), looks are floats.
 
-Every parameter depends on (seed, sample id, index) alone, never on the batch around the sample. The hash is the
-two-round multiply-xorshift of C. Wellons ("hash prospector", constants 21f0aaad 735a2d97, bias 0.107), which fits
-int64 tensors without overflow on every device; the fused kernel will draw from Philox instead.
+A sample depends on (seed, its id) alone. Words of the stream of geometry: 0 whether it moves, 1 angle, 2 scale, for
+each axis, depth first, whether it is flipped, then the shifts. Of a look: 0, 1 blur and its sigma, 2 whether colours
+change, 3 brightness, 4 contrast, 5 saturation, 6 gamma, 7, 8 noise and its deviation, then a gain for each channel.
+Noise of pixel p of the flattened image: word p % 64 // 16 of block 16 (p // 64) + p % 16.
 """
 
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-M1, M2, MASK = 0x21F0AAAD, 0x735A2D97, 0xFFFFFFFF
+M0, M1, W0, W1, MASK = 0xD2511F53, 0xCD9E8D57, 0x9E3779B9, 0xBB67AE85, 0xFFFFFFFF
+ONE, HALF = 1 << 16, 1 << 15
+GEOMETRY, LOOK, NOISE = 0x41000000, 0x41000001, 0x41000003  # streams of their own; + 1 for the second view's two
+SCALES = 256  # intervals of the table of zooms
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601-2
 
 
-@lru_cache(maxsize=64)
-def count_up(size: int, device: torch.device) -> Tensor:
-    """0 to size - 1, int64, made once: torch.arange wakes every thread for a handful of numbers. Not to be changed."""
-    return torch.arange(size, device=device)
+class Geometry(NamedTuple):
+    """Probabilities as parts of 2**32, angle and shift Q16.16 (degrees, part of a side), 1 / zoom as a table Q16.16."""
+
+    flip: int
+    moves: int
+    degrees: int
+    translate: int
+    inverse: tuple[int, ...]
 
 
-def mix(x: Tensor) -> Tensor:
-    """Scramble 32-bit words held in int64, in place."""
-    x ^= x >> 16
-    x *= M1
-    x &= MASK
-    x ^= x >> 15
-    x *= M2
-    x &= MASK
-    x ^= x >> 15
-    return x
+class Look(NamedTuple):
+    """Probabilities as parts of 2**32, then the largest strengths, as `Augmentation` has them."""
+
+    p_blur: int
+    p_color: int
+    p_noise: int
+    blur: float
+    brightness: float
+    contrast: float
+    saturation: float
+    color: float
+    gamma: float
+    noise: float
 
 
-def sample_key(seed: int, sample_ids: Tensor, stream: int) -> Tensor:
-    """One 32-bit word a sample, int64 [B]."""
-    key = torch.full_like(sample_ids, (stream + 1) * 0x9E3779B1 & MASK)
-    for word in (seed & MASK, seed >> 32 & MASK, sample_ids & MASK, sample_ids >> 32 & MASK):
-        key = mix((key + word) & MASK)
-    return key
+def augment(
+    images: Tensor,
+    masks: Tensor | None,
+    index: Tensor,
+    geometry: Geometry,
+    looks: tuple[Look, ...],
+    seed: int,
+    sample_ids: Tensor,
+) -> tuple[Tensor, ...]:
+    """images uint8 [N, C, *S], masks uint8 [N, *S] or None, index and sample_ids int64 [B].
+
+    Returns float32 [B, C, *S] in [0, 1] for each look, in one geometry, then the masks uint8 [B, *S] if there are any.
+    """
+    matrices = source_matrices(geometry, seed, sample_ids, tuple(images.shape[2:]))
+    places = [reflected(t, n) for t, n in zip(source_places(matrices, images.shape[2:]), images.shape[2:])]
+    moved = sample_linear(images[index], places)
+    made = [change_look(moved, look, seed, sample_ids, view) for view, look in enumerate(looks)]
+    return (*made, *([] if masks is None else [sample_nearest(masks[index], places)]))
 
 
-def uniform(seed: int, sample_ids: Tensor, count: int, stream: int = 0) -> Tensor:
-    """`count` numbers in [0, 1) a sample: float32 [B, count], multiples of 2^-24."""
-    counters = count_up(count, sample_ids.device) * 0x85EBCA6B & MASK
-    words = mix(mix((sample_key(seed, sample_ids, stream)[:, None] + counters) & MASK))
-    return (words >> 8).to(torch.float32) * 2.0**-24
+def words(seed: int, sample_ids: Tensor, stream: int, first: Tensor) -> Tensor:
+    """Philox4x32-10: int64 [B, blocks, 4] of words below 2**32; `first`: block numbers int64 [blocks]."""
+    shape = (len(sample_ids), len(first))
+    a, c = first.expand(shape).clone(), (sample_ids & MASK)[:, None].expand(shape)
+    b, d = torch.full_like(a, stream), (sample_ids >> 32 & MASK)[:, None].expand(shape)
+    k0, k1 = seed & MASK, seed >> 32 & MASK
+    for _ in range(10):
+        # Products beyond 63 bits wrap to the same low 64 bits, of which both halves are taken.
+        p, q = a * M0, c * M1
+        a, b, c, d = (q >> 32 & MASK) ^ b ^ k0, q & MASK, (p >> 32 & MASK) ^ d ^ k1, p & MASK
+        k0, k1 = k0 + W0 & MASK, k1 + W1 & MASK
+    return torch.stack([a, b, c, d], 2)
 
 
-def noise(seed: int, sample_ids: Tensor, shape: tuple[int, ...], stream: int = 1) -> Tensor:
-    """Nearly normal numbers, mean 0, deviation 1, float32 [B, *shape]: the sum of a hash's four bytes, centred."""
-    size = math.prod(shape)
-    counters = mix(count_up(size, sample_ids.device).clone()).to(torch.int32)  # wraps to two's complement
-    keys = sample_key(seed, sample_ids, stream).to(torch.int32)
-    x = counters[None] ^ keys[:, None]
-    shifted = torch.empty_like(x)  # one scratch for all steps: fresh pages cost more than the arithmetic
-    x *= M1
-    x ^= torch.bitwise_right_shift(x, 15, out=shifted).bitwise_and_(0x1FFFF)
-    x *= M2
-    torch.bitwise_right_shift(x, 8, out=shifted).bitwise_and_(0x00FF00FF)
-    x.bitwise_and_(0x00FF00FF).add_(shifted)
-    x += torch.bitwise_right_shift(x, 16, out=shifted)
-    total = x.bitwise_and_(0xFFFF).to(torch.float32)
-    # Four bytes: mean 4 * 127.5, variance 4 * (256^2 - 1) / 12.
-    return total.sub_(510.0).mul_(1 / math.sqrt((256**2 - 1) / 3)).view(len(sample_ids), *shape)
+def numbers(seed: int, sample_ids: Tensor, stream: int, count: int) -> Tensor:
+    """The first `count` words: int64 [B, count]."""
+    blocks = torch.arange(-(-count // 4), device=sample_ids.device)
+    return words(seed, sample_ids, stream, blocks).flatten(1)[:, :count]
 
 
-def affine_matrices(angle: Tensor, scale: Tensor, shift: Tensor, flip: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Inverse maps for `grid_sample`, float32 [B, d, d + 1], from output to input coordinates in [-1, 1], x first.
+def between(word: Tensor, low: int, high: int) -> Tensor:
+    """A whole number in [low, high]; bounds below 2**30."""
+    return low + (word * (high - low + 1) >> 32)
 
-    angle [B] in radians, in the plane of the last two axes, as pixels see it; scale [B] > 1 enlarges; shift [B, d] as a
-    part of each side, flip [B, d] = -1 or 1, both in the order of the axes.
+
+def cos_sin(degrees: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosine and sine, Q16.16, of Q16.16 degrees: quarter turns taken off, then Taylor polynomials in Q28."""
+    quarter, one = 90 * ONE, 1 << 28
+    turns = (degrees + quarter // 2) // quarter
+    x = (degrees - turns * quarter) * 18740330 >> 18  # pi / 180 in Q30
+    square = x * x >> 28
+    s, c = torch.full_like(x, one), torch.full_like(x, one)
+    for k in (9, 7, 5, 3):
+        s = one - (square * s >> 28) // (k * (k - 1))
+        c = one - (square * c >> 28) // ((k - 1) * (k - 2))
+    s, c = (x * s >> 28) + 2048 >> 12, c + 2048 >> 12
+    rolled = torch.stack([c, -s, -c, s])
+    at = (turns & 3)[None]
+    return rolled.gather(0, at)[0], rolled.gather(0, at + 3 & 3)[0]
+
+
+def source_matrices(g: Geometry, seed: int, sample_ids: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """int64 [B, d, d + 1], Q16.16: pixel (..., y, x) of the result looks at row . (..., y, x, 1), axes as in `shape`.
+
+    source - centre = flip (R / zoom (pixel - centre) - side shift), R in the plane of the last two axes.
     """
     dims = len(shape)
-    height, width = shape[-2:]
-    cosine, sine = torch.cos(angle) / scale, torch.sin(angle) / scale
-    theta = torch.zeros(len(angle), dims, dims + 1, dtype=torch.float32, device=angle.device)
-    theta[:, 0, 0], theta[:, 0, 1] = cosine, sine * (height / width)
-    theta[:, 1, 0], theta[:, 1, 1] = -sine * (width / height), cosine
-    if dims == 3:
-        theta[:, 2, 2] = 1 / scale
-    theta[:, :, dims] = -2 * shift.flip(1)
-    return theta * flip.flip(1)[:, :, None]
+    w = numbers(seed, sample_ids, GEOMETRY, 3 + 2 * dims)
+    moves = (w[:, 0] < g.moves).long()
+    table = torch.tensor(g.inverse, device=w.device)
+    at, part = w[:, 2] >> 24, w[:, 2] >> 8 & 0xFFFF
+    inverse = table[at] + ((table[at + 1] - table[at]) * part >> 16)
+    inverse = ONE + moves * (inverse - ONE)
+    c, s = cos_sin(moves * between(w[:, 1], -g.degrees, g.degrees))
+    a, b = inverse * c >> 16, inverse * s >> 16
+    out = torch.zeros(len(w), dims, dims + 1, dtype=torch.int64, device=w.device)
+    for axis, side in enumerate(shape):
+        sign = 1 - 2 * (w[:, 3 + axis] < g.flip).long()
+        shift = moves * between(w[:, 3 + dims + axis], -g.translate, g.translate) * side
+        row = [torch.zeros_like(a)] * dims
+        if axis < dims - 2:
+            row[axis] = inverse
+        else:
+            row[dims - 2], row[dims - 1] = (a, -b) if axis == dims - 2 else (b, a)
+        centre = sum(element * (n - 1) for element, n in zip(row, shape)) >> 1
+        for k in range(dims):
+            out[:, axis, k] = sign * row[k]
+        out[:, axis, dims] = (side - 1) * HALF - sign * (centre + shift)
+    return out
 
 
-def sampling_grid(theta: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Where each output pixel's centre comes from, float32 [B, *S, d], x first; `affine_grid` by separate axes."""
+def source_places(matrices: Tensor, shape: torch.Size) -> list[Tensor]:
+    """Q16.16 place of each pixel's source along each axis, broadcastable to [B, *S]."""
     dims = len(shape)
-    grid = theta.new_empty(len(theta), *shape, dims)
-    lines = []
-    for axis, size in enumerate(shape):
-        centres = ((2 * count_up(size, theta.device) + 1).to(torch.float32) / size - 1).view(
-            *[1] * (1 + axis), size, *[1] * (dims - 1 - axis)
-        )
-        lines.append(centres)
-    column = (-1, *[1] * dims)
-    for out in range(dims):
-        total = theta[:, out, dims].view(column)
-        for axis, centres in enumerate(lines):
-            total = total + theta[:, out, dims - 1 - axis].view(column) * centres
-        grid[..., out] = total
-    return grid
+    found = []
+    for axis in range(dims):
+        total = matrices[:, axis, dims].view(-1, *[1] * dims)
+        for k, side in enumerate(shape):
+            step = torch.arange(side, device=matrices.device).view(*[1] * (1 + k), side, *[1] * (dims - 1 - k))
+            total = total + matrices[:, axis, k].view(-1, *[1] * dims) * step
+        found.append(total)
+    return found
 
 
-def warp(values: Tensor, grid: Tensor, mode: str) -> Tensor:
-    """Sample float32 [B, C, *S] at a grid; what lies outside is the image's reflection."""
-    return F.grid_sample(values, grid, mode=mode, padding_mode="reflection", align_corners=False)
+def reflected(place: Tensor, side: int) -> Tensor:
+    """A place on an axis of `side` pixels that is mirrored at -1/2 and side - 1/2: in [0, side), Q16.16 + 1/2."""
+    end = side << 16
+    t = (place + HALF) % (2 * end)
+    return torch.where(t >= end, 2 * end - 1 - t, t)
 
 
-def flip_axes(values: Tensor, flip: Tensor, first: int) -> Tensor:
-    """Reverse axis `first + i` of the samples with flip[:, i] < 0."""
-    for axis in range(flip.shape[1]):
-        chosen = (flip[:, axis] < 0).view(-1, *[1] * (values.dim() - 1))
-        values = torch.where(chosen, values.flip(first + axis), values)
-    return values
+def sample_nearest(masks: Tensor, places: list[Tensor]) -> Tensor:
+    """uint8 [B, *S] at the pixels that hold the places."""
+    shape = masks.shape[1:]
+    flat = torch.zeros((), dtype=torch.int64, device=masks.device)
+    for t, side in zip(places, shape):
+        flat = flat * side + (t >> 16)
+    return masks.flatten(1).gather(1, flat.expand(masks.shape).flatten(1)).view(masks.shape)
+
+
+def sample_linear(images: Tensor, places: list[Tensor]) -> Tensor:
+    """float32 [B, C, *S] in [0, 1]: linear interpolation by weights of 1/256, exact in integers."""
+    batch, _, *shape = images.shape
+    flat = images.flatten(2).long()
+    zero = torch.zeros((), dtype=torch.int64, device=images.device)
+    corners = [(zero, zero + 1)]
+    for t, side in zip(places, shape):
+        low, part = (t - HALF) >> 16, (t - HALF & 0xFFFF) >> 8
+        ends = ((low.clamp(0, side - 1), 256 - part), ((low + 1).clamp(0, side - 1), part))
+        corners = [(at * side + to, before * weight) for at, before in corners for to, weight in ends]
+    total = torch.zeros_like(flat)
+    for at, weight in corners:
+        places_ = at.expand(batch, *shape).reshape(batch, 1, -1).expand(flat.shape)
+        total += flat.gather(2, places_) * weight.expand(batch, *shape).reshape(batch, 1, -1)
+    return (total.to(torch.float32) * (1 / (255 * 256 ** len(shape)))).clamp_(max=1).view(images.shape)
+
+
+def change_look(images: Tensor, look: Look, seed: int, sample_ids: Tensor, view: int) -> Tensor:
+    """Blur, colour, gamma, noise, each within [0, 1]; a new tensor."""
+    channels = images.shape[1]
+    w = numbers(seed, sample_ids, LOOK + view, 9 + channels)
+    u = (w >> 8).to(torch.float32) * 2.0**-24
+    v = 2 * u - 1
+    column = (-1, *[1] * (images.dim() - 1))
+    made = images.clone()
+    if look.p_blur and look.blur:
+        sigma = (w[:, 0] < look.p_blur).to(torch.float32) * u[:, 1] * look.blur
+        made = blur(made, sigma, look.blur)
+    if look.p_color:
+        done = (w[:, 2] < look.p_color).to(torch.float32)
+        contrast, saturation = (1 + done * v[:, k] * s for k, s in ((4, look.contrast), (5, look.saturation)))
+        gains = 1 + done[:, None] * v[:, 9:] * look.color
+        made = color(made, done * v[:, 3] * look.brightness, contrast, saturation, gains)
+        made = made.clamp_(0, 1)
+        if look.gamma:
+            made = made.pow_(torch.exp(done * v[:, 6] * look.gamma).view(column))
+    if look.p_noise and look.noise:
+        deviation = (w[:, 7] < look.p_noise).to(torch.float32) * u[:, 8] * look.noise
+        made += noise(seed, sample_ids, tuple(images.shape[1:]), NOISE + view) * deviation.view(column)
+    return made.clamp_(0, 1)
+
+
+def noise(seed: int, sample_ids: Tensor, shape: tuple[int, ...], stream: int) -> Tensor:
+    """Nearly normal numbers, mean 0, deviation 1, float32 [B, *shape]: the sum of a word's four bytes, centred."""
+    size = math.prod(shape)
+    drawn = words(seed, sample_ids, stream, torch.arange(16 * -(-size // 64), device=sample_ids.device))
+    w = drawn.view(len(sample_ids), -1, 16, 4).transpose(2, 3).flatten(1)[:, :size]
+    total = (w & 0xFF) + (w >> 8 & 0xFF) + (w >> 16 & 0xFF) + (w >> 24)
+    # Four bytes: mean 4 * 127.5, variance 4 * (256^2 - 1) / 12.
+    return ((total - 510).to(torch.float32) * (1 / math.sqrt((256**2 - 1) / 3))).view(len(sample_ids), *shape)
 
 
 def color(images: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor, gains: Tensor) -> Tensor:
@@ -140,7 +240,7 @@ def blur(images: Tensor, sigma: Tensor, largest: float) -> Tensor:
     if not images.numel():
         return images
     radius = max(1, math.ceil(2.5 * largest))
-    offsets = (count_up(2 * radius + 1, images.device) - radius).to(torch.float32)
+    offsets = torch.arange(-radius, radius + 1, device=images.device).to(torch.float32)
     taps = torch.exp(-offsets.square() / (2 * sigma[:, None].clamp_min(1e-3).square()))
     taps = taps * (taps > 1e-6)  # products with denormal numbers take a hundred times as long
     taps = taps / taps.sum(1, keepdim=True)
