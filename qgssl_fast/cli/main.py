@@ -19,6 +19,7 @@ COMMANDS = {
     "methods": "the methods and guides, their sources, and which go together",
     "check": "look into every file of a data set and list all faults",
     "import": "make a data set of a published one's folder",
+    "shard": "write a data set as tar files for streaming",
     "preview": "picture a recipe's corruptions of a data set",
     "doctor": "what this machine can use, and why not",
 }

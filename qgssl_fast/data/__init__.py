@@ -3,10 +3,12 @@
 from qgssl_fast.data.checks import check_dataset
 from qgssl_fast.data.judge import Conventions, Fault
 from qgssl_fast.data.layout import Case, Dataset, looks_volumetric
+from qgssl_fast.data.load import load_stores
 from qgssl_fast.data.phantoms import PhantomStyle, make_phantoms
 from qgssl_fast.data.readers import read_dataset
 from qgssl_fast.data.splits import write_splits
-from qgssl_fast.data.store import DeviceStore, estimate_bytes, load_stores
+from qgssl_fast.data.store import DeviceStore, estimate_bytes
+from qgssl_fast.data.tiers import Placement
 from qgssl_fast.data.volumes import VolumeOptions, VolumePlan
 
 __all__ = [
@@ -16,6 +18,7 @@ __all__ = [
     "DeviceStore",
     "Fault",
     "PhantomStyle",
+    "Placement",
     "VolumeOptions",
     "VolumePlan",
     "check_dataset",

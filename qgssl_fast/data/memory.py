@@ -1,12 +1,16 @@
-"""What a store may take: free memory of its device, compared before and while it is filled."""
+"""Memory for decoded data: free bytes of a device, and arrays that go to a file where they would not fit."""
 
 from __future__ import annotations
 
-import threading
+import math
+import tempfile
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
+from qgssl_fast.data.cache import cache_folder
 from qgssl_fast.errors import InputError
 
 
@@ -20,30 +24,21 @@ def free_bytes(device: torch.device) -> int | None:
     return None
 
 
-def check_memory(needed: int, device: torch.device) -> None:
-    """Raise InputError where images of `needed` bytes do not fit."""
-    free = free_bytes(device)
-    wanted = needed if device.type == "cuda" else 2 * needed  # decoded array and tensor live side by side for a moment
-    if free is not None and wanted > free:
-        raise InputError(
-            f"the images need {wanted / 1e9:.1f} GB of memory on {device}, {free / 1e9:.1f} GB are free: lower the size"
-        )
+def allocate(shape: tuple[int, ...], dtype: Any, needed: int) -> np.ndarray:
+    """An array of `shape`, in memory where twice `needed` bytes are free, else in a file that has no name.
 
-
-class Budget:
-    """Counts bytes as they come; from several threads."""
-
-    def __init__(self, device: torch.device) -> None:
-        # Samples wait in host memory until all are there, whatever the device.
-        found = [free_bytes(kind) for kind in {torch.device("cpu"), torch.device(device.type)}]
-        self.free = min((free for free in found if free is not None), default=None)
-        self.used, self._lock = 0, threading.Lock()
-
-    def add(self, count: int) -> None:
-        with self._lock:
-            self.used += count
-            if self.free is not None and 2 * self.used > self.free:
-                raise InputError(
-                    f"the volumes need more than half of the {self.free / 1e9:.1f} GB of free memory: "
-                    "lower the size or the number of patches"
-                )
+    Raises InputError where there is neither memory nor a cache folder for the file.
+    """
+    free = free_bytes(torch.device("cpu"))
+    if free is None or 2 * needed <= free or not math.prod(shape):  # decoded and placed side by side for a moment
+        return np.empty(shape, dtype)
+    home, text = cache_folder(), f"the images need {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free"
+    if home is None:
+        raise InputError(f"{text}: lower the size, or let QGSSL_CACHE name a folder on disk")
+    home.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryFile(dir=home) as file:
+            file.truncate(math.prod(shape) * np.dtype(dtype).itemsize)
+            return np.memmap(file, dtype, "r+", shape=shape)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{text}, and {home} cannot hold them ({error})") from None

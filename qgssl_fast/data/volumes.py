@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -86,6 +87,12 @@ class VolumePlan:
         truth = None if case.mask is None else to_classes(read_labels(case.mask).labels, self.labels)
         return Prepared(case, self.image(volume), volume.grid, truth)
 
+    def count(self, grid: Grid) -> int:
+        """How many samples a volume gives."""
+        if self.sliced:
+            return grid.shape[0]
+        return 1 if all(n <= side for n, side in zip(self.target(grid), self.size)) else self.options.patches
+
     def image(self, volume: Volume) -> np.ndarray:
         """uint8 [C, *target] of a volume; slices keep their own grid."""
         bytes_ = to_bytes(volume.image, self.options)
@@ -160,15 +167,30 @@ def settle_spacing(options: VolumeOptions, grids: list[Grid], sliced: bool) -> t
     return replace(options, spacing=(z, y, x)), [f"volumes are resampled to the set's median spacing, {text} mm"]
 
 
-def readable_grids(cases: Iterable[Case]) -> list[Grid]:
-    """From headers alone; what cannot be read is told when it is looked at."""
-    found = []
+def readable_grids(cases: Iterable[Case]) -> list[Grid | None]:
+    """From headers alone; None where it cannot be read, which is told when it is looked at."""
+    found: list[Grid | None] = []
     for case in cases:
         try:
             found.append(read_grid(case))
         except InputError:
-            continue
+            found.append(None)
     return found
+
+
+def most_channels(cases: Iterable[Case]) -> int:
+    """Channels that most of the readable cases have."""
+    counts = Counter(1 + len(case.channels) if case.channels else grid_channels(case) for case in cases)
+    del counts[0]
+    return max(counts, key=lambda count: (counts[count], count)) if counts else 1
+
+
+def grid_channels(case: Case) -> int:
+    try:
+        shape = read_grid(case).file_shape
+    except InputError:
+        return 0
+    return shape[3] if len(shape) == 4 else 1
 
 
 def to_bytes(image: np.ndarray, options: VolumeOptions) -> np.ndarray:

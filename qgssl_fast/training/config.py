@@ -43,6 +43,10 @@ class ImagesConfig:
     """"dataset": mean and standard deviation of the training images; "imagenet": those of ImageNet (RGB only)."""
     volumes: VolumesConfig = field(default_factory=VolumesConfig)
     """How volumes become samples."""
+    tier: str = "auto"
+    """Where decoded images lie: device, host (pinned, fetched ahead), disk (memory-mapped), or auto: by their size."""
+    budget_gb: float | None = None
+    """Memory that they may take there, in 1e9 bytes; null: 0.6 of what is free."""
 
 
 @dataclass

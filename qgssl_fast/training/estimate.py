@@ -18,7 +18,7 @@ def estimate_seconds(
     config: Config, inputs: Inputs, wanting: int, weak: Segmenter, predictor: QualityPredictor, segmenter: Segmenter
 ) -> float:
     """Seconds of all stages, `wanting` methods using unlabelled images: the networks' time and a quarter more."""
-    device = inputs.stores["train"].images.device
+    device = inputs.stores["train"].device
     labelled, seg = len(inputs.stores["train"]), config.segmenter
     count = max(2, min(16, 2**18 // math.prod(config.images.size)))
     images = torch.rand(count, inputs.channels, *config.images.size, device=device)

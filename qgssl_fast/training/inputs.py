@@ -8,7 +8,16 @@ from pathlib import Path
 
 import torch
 
-from ..data import Dataset, DeviceStore, VolumeOptions, load_stores, make_phantoms, read_dataset, write_splits
+from ..data import (
+    Dataset,
+    DeviceStore,
+    Placement,
+    VolumeOptions,
+    load_stores,
+    make_phantoms,
+    read_dataset,
+    write_splits,
+)
 from ..errors import InputError
 from .config import Config, VolumesConfig
 from .logging import Log
@@ -52,6 +61,7 @@ def load_inputs(config: Config, folder: Path, device: torch.device, log: Log) ->
             dataset, tuple(settings.size), settings.channels, device,
             lambda done, total: advance(1), allow_empty_masks=settings.allow_empty_masks,
             classes=settings.classes, volumes=volume_options(settings.volumes, config.seed),
+            placement=Placement(settings.tier, settings.budget_gb),
         )  # fmt: skip
     for split in ("train", "val"):
         if not len(stores[split]):

@@ -70,7 +70,7 @@ def judge_segmenter(
     true = test.truth
     found: dict[str, Any] = {}
     for which in ("best", "last"):
-        model = Segmenter.load(folder / f"{which}.safetensors").to(test.images.device)
+        model = Segmenter.load(folder / f"{which}.safetensors").to(test.device)
         masks = predict(model, test.images)
         measured = segmentation_metrics(masks, true, inputs.num_classes)
         found[which] = measured["summary"]

@@ -54,7 +54,7 @@ def judge_volumes(
     assert plan is not None
     found: dict[str, Any] = {}
     for which in ("best", "last"):
-        model = Segmenter.load(folder / f"{which}.safetensors").to(test.images.device)
+        model = Segmenter.load(folder / f"{which}.safetensors").to(test.device)
         parts, shown = [], []
         for case in test.cases:
             prepared = plan.prepare(case)
@@ -80,7 +80,7 @@ def judge_volumes(
 
 def _quality(predictor: QualityPredictor, model: nn.Module, test: DeviceStore, num_classes: int) -> dict[str, Any]:
     masks = predict(model, test.images, 4 if test.images.dim() == 5 else 64)
-    true = dice(masks, test.truth, num_classes)
+    true = dice(masks, test.truth.to(masks.device), num_classes)
     return evaluate_predictor(predictor, test.images, masks, true, dependence=False, batch_size=8)
 
 

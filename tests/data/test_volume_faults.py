@@ -163,5 +163,5 @@ def test_images_have_no_depth(tree):
 
 def test_memory_is_watched(whole, monkeypatch):
     monkeypatch.setattr("qgssl_fast.data.memory.free_bytes", lambda device: 10_000)
-    with pytest.raises(InputError, match=r"the volumes need more than half of the 0.0 GB of free memory"):
+    with pytest.raises(InputError, match=r"the images need 0.0 GB of memory, 0.0 GB are free: lower the size"):
         load_stores(read_dataset(whole.root), (16, 16, 16), volumes=VolumeOptions())

@@ -12,7 +12,17 @@ from qgssl_fast.kernels.reference import augment as reference
 from qgssl_fast.kernels.reference.philox import philox4x32
 from qgssl_fast.ops.augment import Augmentation, augment, augment_views, image_only, strong_view, weak_view
 
-SHAPES = [(3, 64, 80), (1, 33, 7), (4, 1, 5), (2, 1, 1), (5, 16, 2), (3, 127, 65), (2, 9, 10, 11), (1, 20, 24, 28), (1, 1, 8, 9)]
+SHAPES = [
+    (3, 64, 80),
+    (1, 33, 7),
+    (4, 1, 5),
+    (2, 1, 1),
+    (5, 16, 2),
+    (3, 127, 65),
+    (2, 9, 10, 11),
+    (1, 20, 24, 28),
+    (1, 1, 8, 9),
+]
 FAR = Augmentation(flip=0.5, rotate_deg=180, scale=(0.15, 3), translate=1, blur=3, noise=0.3)
 ASKED = {
     "views": (weak_view(), strong_view()),
@@ -54,7 +64,8 @@ def test_moved_images_are_the_same_bits(isa, shape):
     images, masks = store(shape)
     far = FAR.geometry_only()
     a, b = (
-        augment(images, masks, far, seed=3, sample_ids=torch.arange(6), backend=kind) for kind in ("reference", "native")
+        augment(images, masks, far, seed=3, sample_ids=torch.arange(6), backend=kind)
+        for kind in ("reference", "native")
     )
     assert torch.equal(a[0], b[0])
     assert torch.equal(a[1], b[1])
@@ -136,7 +147,10 @@ def test_turns_of_half_a_circle_and_zooms():
     assert m[:, 0, 2].abs().max() <= 10
     assert m[:, 1, 2].abs().max() <= 5
     assert m[:, 0, 2].abs().max() > 9.9
-    turned = reference.source_matrices(Augmentation(rotate_deg=180).geometry(), 1, torch.arange(5000), (40, 20)).double() / 65536
+    turned = (
+        reference.source_matrices(Augmentation(rotate_deg=180).geometry(), 1, torch.arange(5000), (40, 20)).double()
+        / 65536
+    )
     angle = torch.atan2(turned[:, 1, 0], turned[:, 0, 0])
     assert angle.abs().max() == pytest.approx(math.pi, abs=0.01)
     assert angle.abs().mean() == pytest.approx(math.pi / 2, abs=0.05)

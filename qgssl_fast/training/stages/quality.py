@@ -47,7 +47,8 @@ class FixedSet:
         """
         index = torch.arange(len(store), device=store.images.device).repeat_interleave(count)
         ids = torch.arange(len(index), device=index.device)
-        _, truth = store.pairs(index)
+        truth = store.truth.index_select(0, index).to(store.device)
+        index = index.to(store.device)
         out = Corruptor(recipe.replace(softness=None), bank, seed, store.num_classes)(truth, ids, image_ids=index)
         names = [[recipe.rows[r].name for r in rows if r >= 0] for rows in out.rows.tolist()]
         weak = [any(recipe.rows[r].op == "weak" for r in rows if r >= 0) for rows in out.rows.tolist()]
@@ -111,15 +112,15 @@ class QualityStage(Stage):
 
     def draw(self, step: int, part: Part) -> Batch:
         index, ids = self.order.batch(step, self.config.batch, part.of(self.config.batch))
-        device = self.train.images.device
-        return {"index": to_device(index, device), "ids": to_device(ids, device)}
+        self.train.prefetch(index)
+        return {"index": to_device(index, self.train.images.device), "ids": to_device(ids, self.train.device)}
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         index, ids = batch["index"], batch["ids"]
         with span("data"):
             images, truth = self.train.pairs(index)
         with span("corruption"):
-            corrupted = self.corruptor(truth, ids, image_ids=index, errors=self.dense)
+            corrupted = self.corruptor(truth, ids, image_ids=index.to(ids.device), errors=self.dense)
         with span("augmentation"):
             views, masks = augment(images, to_bytes(corrupted.masks), self.augmentation, seed=self.seed, sample_ids=ids)
             if corrupted.masks.is_floating_point():

@@ -78,15 +78,16 @@ class SegmenterStage(Stage):
             batch |= self._draw("unlabelled", 1, step, self.config.unlabelled_batch, part)
             numbers = {f"lambda_{name}": weight for name, weight in weights.items()}
             numbers["progress"] = step / max(1, self.epochs * self.steps_per_epoch)
-            device = self.labelled.images.device
+            device = self.labelled.device
             batch |= {name: to_device(torch.tensor(number), device) for name, number in numbers.items()}
         return batch
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         with span("data"):
-            images, masks = self.labelled.pairs(batch["labelled"])
+            images, truth, index = self.labelled.labelled_source(batch["labelled"])
         with span("augmentation"):
-            views, masks = augment(images, masks, weak_view(), seed=self.seed, sample_ids=batch["labelled_ids"])
+            ids = batch["labelled_ids"]
+            views, masks = augment(images, truth, weak_view(), seed=self.seed, sample_ids=ids, index=index)
         with span("losses"):
             supervised = torch.stack([self._supervised(one(views), masks) for one in self.students()]).sum()
         values = {"supervised": supervised.detach()}
@@ -115,10 +116,10 @@ class SegmenterStage(Stage):
     def _unlabelled(self, batch: Batch, labelled: tuple[Tensor, Tensor]) -> Unlabelled:
         """The views that the method asks for."""
         with span("data"):
-            images, _ = self.unlabelled.batch(batch["unlabelled"])
+            images, _, index = self.unlabelled.source(batch["unlabelled"])
         with span("augmentation"):
             ids, strong = batch["unlabelled_ids"], strong_view() if self.config.strong else None
-            pair = augment_views(images, None, weak_view(), strong, seed=self.seed + 1, sample_ids=ids)
+            pair = augment_views(images, None, weak_view(), strong, seed=self.seed + 1, sample_ids=ids, index=index)
             second = None
             if self.method.strong_views > 1:
                 second = pair.weak
@@ -182,5 +183,6 @@ class SegmenterStage(Stage):
 
     def _draw(self, name: str, which: int, step: int, size: int, part: Part) -> Batch:
         index, ids = self.orders[which].batch(step, size, part.of(size))
-        device = self.labelled.images.device
-        return {name: to_device(index, device), f"{name}_ids": to_device(ids, device)}
+        store = (self.labelled, self.unlabelled)[which]
+        store.prefetch(index)
+        return {name: to_device(index, store.images.device), f"{name}_ids": to_device(ids, store.device)}

@@ -53,14 +53,14 @@ class WeakStage(Stage):
 
     def draw(self, step: int, part: Part) -> Batch:
         index, ids = self.order.batch(step, self.batch, part.of(self.batch))
-        device = self.train.images.device
-        return {"index": to_device(index, device), "ids": to_device(ids, device)}
+        self.train.prefetch(index)
+        return {"index": to_device(index, self.train.images.device), "ids": to_device(ids, self.train.device)}
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         with span("data"):
-            images, masks = self.train.pairs(batch["index"])
+            images, masks, index = self.train.labelled_source(batch["index"])
         with span("augmentation"):
-            views, masks = augment(images, masks, weak_view(), seed=self.seed, sample_ids=batch["ids"])
+            views, masks = augment(images, masks, weak_view(), seed=self.seed, sample_ids=batch["ids"], index=index)
         logits = self.trained["model"](views)
         with span("losses"):
             probs = logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)

@@ -1,0 +1,41 @@
+"""``qgssl-fast shard``: a data set, checked and decoded, as tar files for streaming."""
+
+from __future__ import annotations
+
+from jsonargparse import ArgumentParser, Namespace
+from rich.console import Console
+from rich.progress import Progress
+
+from ..data import load_stores, read_dataset
+from ..data.shards import write_shards
+from ..training.config import VolumesConfig
+from ..training.inputs import volume_options
+
+
+def configure(parser: ArgumentParser, words: list[str]) -> None:
+    """Add the options."""
+    parser.add_argument("data", type=str, help="data set folder")
+    parser.add_argument("url", type=str, help="folder or fsspec URL of the shards")
+    parser.add_argument("--size", type=list[int], default=[224, 224], help="height and width, or depth before them")
+    parser.add_argument("--samples", type=int, default=256, help="samples of a shard")
+    parser.add_argument("--seed", type=int, default=0, help="of splits and patches")
+    parser.add_argument("--volumes", type=VolumesConfig, default=VolumesConfig(), help="how volumes become samples")
+
+
+def run(settings: Namespace, words: list[str]) -> int:
+    """Write the shards and say how many; returns 0."""
+    console = Console()
+    dataset = read_dataset(settings.data, seed=settings.seed)
+    volumes = VolumesConfig(**vars(settings.volumes))
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("files", total=len(dataset))
+        stores = load_stores(
+            dataset, tuple(settings.size), progress=lambda done, total: progress.update(task, completed=done),
+            volumes=volume_options(volumes, settings.seed),
+        )  # fmt: skip
+    counts = write_shards(
+        {split: store for split, store in stores.items() if len(store)}, settings.url, settings.samples
+    )
+    told = ", ".join(f"{split} {count} ({len(stores[split])} samples)" for split, count in counts.items())
+    console.print(f"{settings.url}: {told}", highlight=False, soft_wrap=True)
+    return 0
