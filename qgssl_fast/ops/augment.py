@@ -189,6 +189,8 @@ def augment_views(
         raise InputError(
             "augment_views: strong must have no geometry (flip, rotate_deg, scale, translate), it is shared"
         )
+    if backend == "auto" and images_u8.device.type != "cpu":
+        backend = "reference"  # plain torch on the device; the C++ kernel would bring the whole store to the host
     kernel = backends.kernel("augment", images_u8.device, backend)
     if index is None:
         index = torch.arange(len(images_u8), device=images_u8.device)

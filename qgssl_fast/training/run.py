@@ -280,7 +280,8 @@ class Run:
                 f"MAE {quality['mae']:.3f}, Pearson {quality['pearson']:.3f}"
             )
         table = Table(title=f"test ({metrics['data']['test']} images), EMA network, epoch chosen on validation")
-        for column in ("method", "Dice (best)", "± sd", "Dice (last)", "IoU", "HD95 px", "time"):
+        unit = "px" if self.inputs.stores["test"].plan is None else "mm"
+        for column in ("method", "Dice (best)", "± sd", "Dice (last)", "IoU", f"HD95 {unit}", "time"):
             table.add_column(column, justify="left" if column == "method" else "right")
         for label, values in metrics["segmenter"].items():
             if "best" in values:

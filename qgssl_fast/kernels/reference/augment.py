@@ -9,6 +9,7 @@ Noise of pixel p of the flattened image: word p % 64 // 16 of block 16 (p // 64)
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -108,6 +109,12 @@ def cos_sin(degrees: Tensor) -> tuple[Tensor, Tensor]:
     return rolled.gather(0, at)[0], rolled.gather(0, at + 3 & 3)[0]
 
 
+@lru_cache(maxsize=64)
+def zoom_table(inverse: tuple[int, ...], device: torch.device) -> Tensor:
+    """On the device once: a copy from the host in every step would be waited for."""
+    return torch.tensor(inverse, device=device)
+
+
 def source_matrices(g: Geometry, seed: int, sample_ids: Tensor, shape: tuple[int, ...]) -> Tensor:
     """int64 [B, d, d + 1], Q16.16: pixel (..., y, x) of the result looks at row . (..., y, x, 1), axes as in `shape`.
 
@@ -116,7 +123,7 @@ def source_matrices(g: Geometry, seed: int, sample_ids: Tensor, shape: tuple[int
     dims = len(shape)
     w = numbers(seed, sample_ids, GEOMETRY, 3 + 2 * dims)
     moves = (w[:, 0] < g.moves).long()
-    table = torch.tensor(g.inverse, device=w.device)
+    table = zoom_table(g.inverse, w.device)
     at, part = w[:, 2] >> 24, w[:, 2] >> 8 & 0xFFFF
     inverse = table[at] + ((table[at + 1] - table[at]) * part >> 16)
     inverse = ONE + moves * (inverse - ONE)
