@@ -225,12 +225,5 @@ def _check(images: Tensor, masks: Tensor | None, seed: int, sample_ids: Tensor, 
         raise TypeError(f"augment: masks must be uint8, got {masks.dtype}")
     if masks is not None and masks.shape != images.shape[:1] + images.shape[2:]:
         raise InputError(f"augment: masks must be {[len(images), *images.shape[2:]]}, got {list(masks.shape)}")
-    if (
-        index is not None
-        and batch
-        and index.device.type == "cpu"
-        and not 0 <= int(index.min()) <= int(index.max()) < len(images)
-    ):
-        raise InputError(f"augment: index must be in [0, {len(images)}), got {int(index.min())}..{int(index.max())}")
     if len({tensor.device for tensor in (images, masks, sample_ids, index) if tensor is not None}) > 1:
         raise InputError("augment: images, masks, sample_ids and index must lie on the same device")

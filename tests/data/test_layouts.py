@@ -241,3 +241,19 @@ def test_several_classes_in_images(tree):
     tree.save("masks/a0.png", values)
     with pytest.raises(InputError, match=r"masks/a0\.png: unknown label 99; the set has 0, 10, 30"):
         load_stores(read_dataset(tree.root), classes=3)
+
+
+def test_images_with_a_file_a_channel(tree):
+    for i in range(6):
+        for channel in range(4):
+            tree.save(f"imagesTr/k{i}_{channel:04d}.png", tree.rng.integers(0, 256, (20, 24), dtype=np.uint8))
+        tree.save(f"labelsTr/k{i}.png", np.minimum(tree.mask_values(), 1))
+    channels = {str(k): f"m{k}" for k in range(4)}
+    content = {"channel_names": channels, "labels": {"background": 0, "lesion": 1}, "file_ending": ".png"}
+    (tree.root / "dataset.json").write_text(json.dumps(content))
+    stores = load_stores(read_dataset(tree.root), (20, 24))
+    assert stores["train"].images.shape[1:] == (4, 20, 24)
+    assert np.array_equal(stores["train"].masks[0], tree.mask_values(high=1))
+    tree.save("imagesTr/k1_0002.png", tree.rng.integers(0, 256, (20, 25), dtype=np.uint8))
+    with pytest.raises(InputError, match=r"k1_0000.png: k1_0002.png: is 25x20x1, the first channel is 24x20x1"):
+        load_stores(read_dataset(tree.root), (20, 24))

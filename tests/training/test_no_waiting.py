@@ -103,7 +103,7 @@ def test_the_count_sees_a_number_that_is_read(make_stage, make_engine):
 def test_unlabelled_images_are_not_touched_while_lambda_is_0(name, make_stage, make_engine, monkeypatch):
     stage, engine, touched = make_stage(name), make_engine(), []
     engine.prepare(stage)
-    batch, pairs = DeviceStore.batch, DeviceStore.pairs
+    ways = {name: getattr(DeviceStore, name) for name in ("batch", "pairs", "source")}
 
     def watched(function):
         def call(self, index):
@@ -112,8 +112,8 @@ def test_unlabelled_images_are_not_touched_while_lambda_is_0(name, make_stage, m
 
         return call
 
-    monkeypatch.setattr(DeviceStore, "batch", watched(batch))
-    monkeypatch.setattr(DeviceStore, "pairs", watched(pairs))
+    for way, function in ways.items():
+        monkeypatch.setattr(DeviceStore, way, watched(function))
     for step in range(4):
         engine.take_step(step)
     assert not any(store is stage.unlabelled for store in touched)

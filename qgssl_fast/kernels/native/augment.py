@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...errors import InputError
 from ..reference.augment import Geometry, Look
 from . import cpu, size_of
 
@@ -38,5 +39,8 @@ def augment(
     _, depth, height, width = size_of(images[:, 0])
     axes, channels = images.dim() - 2, images.shape[1]
     sizes = (len(index), depth, height, width)
-    cpu().augment(pointers, seed, len(images), channels, axes, sizes, torch.get_num_threads())
+    try:
+        cpu().augment(pointers, seed, len(images), channels, axes, sizes, torch.get_num_threads())
+    except ValueError as error:  # an index beyond the store: looked for there, where it costs nothing
+        raise InputError(f"augment: {error}, of which there are {len(images)}") from None
     return (*views, *([] if moved is None else [moved]))
