@@ -28,8 +28,8 @@ QG_PHASE void unpack_as(const BlockTeam& team, const Bits<Word>& from, void* to,
     unpack(team, from, static_cast<uint16_t*>(to), uint16_t(kind == qg::kFloat16 ? 0x3C00 : 0x3F80));
 }
 
-__device__ __forceinline__ void read_sample(const BlockTeam& team, const qg::CorruptTask& task, const qg::Work& work, Word* shared,
-                                            Sample& s, unsigned number) {
+QG_PHASE void read_sample(const BlockTeam& team, const qg::CorruptTask& task, const qg::Work& work, Word* shared, Sample& s,
+                          unsigned number) {
   team.one([&] {
     const Extent extent{task.depth, task.height, task.width};
     const Room room = room_of(work, shared, plane_words(extent));
