@@ -1,7 +1,8 @@
 """Losses and their gradients on one thread, beside torch eager as the published code has it, torch.compile and MONAI.
 
-pytest benchmarks/bench_losses.py --benchmark-json=losses.json
+pytest benchmarks/bench_losses.py --benchmark-timer=time.process_time --benchmark-json=losses.json
 python benchmarks/losses_table.py losses.json --out benchmarks/results/losses-cpu.json --docs docs/losses.md
+The time is the processor's, which other work on the machine does not stretch.
 Each run makes a loss and its gradient by the logits; both are compared with a float64 reference before any time is
 taken (MONAI's losses are other means of the same quantities and are compared in their sign alone). `peak_bytes` in the
 extra info is the most that a run holds at once beyond its inputs, the gradient included.

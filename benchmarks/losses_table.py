@@ -1,6 +1,6 @@
 """What bench_losses.py measured as a table: milliseconds of a loss with its gradient, memory beside them, ratios, aims.
 
-pytest benchmarks/bench_losses.py --benchmark-json=losses.json
+pytest benchmarks/bench_losses.py --benchmark-timer=time.process_time --benchmark-json=losses.json
 python benchmarks/losses_table.py losses.json --out results.json --docs page.md
 """
 
@@ -67,7 +67,7 @@ def main() -> None:
     found = read(chosen.json)
     machine = describe()
     if chosen.out:
-        results = {"machine": machine, "command": "pytest benchmarks/bench_losses.py", "cases": found}
+        results = {"machine": machine, "command": "pytest benchmarks/bench_losses.py --benchmark-timer=time.process_time", "cases": found}
         write_text(chosen.out, json.dumps(results, indent=1) + "\n")
     print(table(found))
     if chosen.docs:
