@@ -67,7 +67,11 @@ def main() -> None:
     found = read(chosen.json)
     machine = describe()
     if chosen.out:
-        results = {"machine": machine, "command": "pytest benchmarks/bench_losses.py --benchmark-timer=time.process_time", "cases": found}
+        results = {
+            "machine": machine,
+            "command": "pytest benchmarks/bench_losses.py --benchmark-timer=time.process_time",
+            "cases": found,
+        }
         write_text(chosen.out, json.dumps(results, indent=1) + "\n")
     print(table(found))
     if chosen.docs:
