@@ -104,31 +104,78 @@ struct Sampler {
     const int64_t px = sx >> 16, py = sy >> 16;
     if (px < 0 || px >= picture.width || py < 0 || py >= picture.lines) return 0;
     Picture from = picture;
-    if (truncate)
-      from.word += size_t((sx >> 11 & 31) != 0) * size_t(picture.words()) + size_t((sy >> 11 & 31) != 0) * 2 * size_t(picture.words());
+    if (truncate) from.word += picture.to_next() * (((sx >> 11 & 31) != 0) + 2 * ((sy >> 11 & 31) != 0));
     return from.pixel(int(px), int(py));
   }
+
+#ifdef QG_LANES32
+  // A vector's pixels, x and on; sx, sy: the line's coordinates at x = 0, `half` added.
+  QG_HD uint32_t gathered(int x, int64_t sx, int64_t sy) const {
+    using L = Lanes32;
+    const auto vx = along(sx, map.ax, x), vy = along(sy, map.ay, x), px = L::shifted<16>(vx), py = L::shifted<16>(vy);
+    const auto there = L::both(L::inside(px, picture.width), L::inside(py, picture.lines));
+    if (L::none(there)) return 0;
+    auto index = picture.index(px, py);
+    if (truncate) {
+      index = L::add_where(L::any_of(vx, 31 << 11), index, int(picture.to_next()));
+      index = L::add_where(L::any_of(vy, 31 << 11), index, 2 * int(picture.to_next()));
+    }
+    return L::gather_bits(there, picture.word, index, px);
+  }
+  QG_HD static Lanes32::Vector along(int64_t start, int64_t step, int x) {
+    return Lanes32::add(Lanes32::all(int(start + step * x)), Lanes32::times(Lanes32::ramp(), Lanes32::all(int(step))));
+  }
+#endif
+
+#ifdef QG_WINDOWS
+  // Bit k: pixel x + k, of those from `begin` to `end`, which lie within x .. x + 31. False where their sources do not lie in one window.
+  QG_HD bool in_window(int x, int begin, int end, int64_t sx, int64_t sy, uint32_t* found) const {
+    using L = Lanes16;
+    const auto low = [](int64_t a, int64_t b) { return int((a < b ? a : b) >> 16); };
+    const int64_t ax = sx + map.ax * begin, bx = sx + map.ax * (end - 1), ay = sy + map.ay * begin, by = sy + map.ay * (end - 1);
+    const int left = max_of(low(ax, bx), 0), right = min_of(-low(~ax, ~bx) - 1, picture.width - 1);
+    const int top = max_of(low(ay, by), 0), bottom = min_of(-low(~ay, ~by) - 1, picture.lines - 1);
+    *found = 0;
+    if (left > right || top > bottom) return true;
+    const int column = left / kPictureBits;
+    if (right / kPictureBits - column >= kWindowColumns || bottom - top >= kWindowLines) return false;
+    const auto vx0 = along(sx, map.ax, x), vx1 = Lanes32::add(vx0, Lanes32::all(int(map.ax) * Lanes32::kLanes));
+    const auto vy0 = along(sy, map.ay, x), vy1 = Lanes32::add(vy0, Lanes32::all(int(map.ay) * Lanes32::kLanes));
+    const auto px = L::high_halves(vx0, vx1), py = L::high_halves(vy0, vy1);
+    const uint32_t there =
+        L::inside(px, picture.width) & L::inside(py, picture.lines) & (~0u >> (32 - (end - begin)) << (begin - x));
+    if (!truncate) {
+      *found = Window(picture, column, top).pixels(px, py) & there;
+      return true;
+    }
+    const uint32_t between_x = L::any_of(L::low_halves(vx0, vx1), 31 << 11), between_y = L::any_of(L::low_halves(vy0, vy1), 31 << 11);
+    for (int k = 0; k < 4; ++k) {
+      const uint32_t these = there & (k & 1 ? between_x : ~between_x) & (k & 2 ? between_y : ~between_y);
+      if (these == 0) continue;
+      const Picture from{picture.word + k * picture.to_next(), picture.width, picture.lines};
+      *found |= Window(from, column, top).pixels(px, py) & these;
+    }
+    return true;
+  }
+#endif
 
   template <class Word>
   QG_HD Word word(int first, int begin, int end, int line) const {
     Word found = 0;
 #ifdef QG_LANES32
     if (narrow) {
-      using L = Lanes32;
       const int64_t sx = map.bx * line + map.cx + half, sy = map.by * line + map.cy + half;
-      const auto step_x = L::times(L::ramp(), L::all(int(map.ax))), step_y = L::times(L::ramp(), L::all(int(map.ay)));
-      for (int x = begin / L::kLanes * L::kLanes; x < end; x += L::kLanes) {
-        const auto vx = L::add(L::all(int(sx + map.ax * x)), step_x), vy = L::add(L::all(int(sy + map.ay * x)), step_y);
-        const auto px = L::shifted<16>(vx), py = L::shifted<16>(vy);
-        const auto there = L::both(L::inside(px, picture.width), L::inside(py, picture.lines));
-        if (L::none(there)) continue;
-        auto index = picture.index(px, py);
-        if (truncate) {
-          index = L::add_where(L::any_of(vx, 31 << 11), index, picture.words());
-          index = L::add_where(L::any_of(vy, 31 << 11), index, 2 * picture.words());
-        }
-        found |= Word(L::gather_bits(there, picture.word, index, px)) << (x - first);
+#ifdef QG_WINDOWS
+      for (int x = begin / Lanes16::kLanes * Lanes16::kLanes; x < end; x += Lanes16::kLanes) {
+        uint32_t some;
+        if (!in_window(x, max_of(begin, x), min_of(end, x + Lanes16::kLanes), sx, sy, &some))
+          some = gathered(x, sx, sy) | gathered(x + Lanes32::kLanes, sx, sy) << Lanes32::kLanes;
+        found |= Word(some) << (x - first);
       }
+#else
+      for (int x = begin / Lanes32::kLanes * Lanes32::kLanes; x < end; x += Lanes32::kLanes)
+        found |= Word(gathered(x, sx, sy)) << (x - first);
+#endif
       return found;
     }
 #endif
@@ -181,9 +228,9 @@ QG_HD void sample_affine(const Team& team, const Bits<Word>& mask, const Bits<Wo
   const int64_t far_x = size(map.ax) * (columns * kBits) + size(map.bx) * height + size(map.cx);
   const int64_t far_y = size(map.ay) * (columns * kBits) + size(map.by) * height + size(map.cy);
   const int64_t most = (int64_t(1) << 31) - kOne;
-  Sampler sampler{picture_of(team, mask, memory), map, truncate ? 1024 : 32768, truncate, far_x < most && far_y < most};
+  const int words = int(picture_words(mask.extent));
+  const Sampler sampler{picture_of(team, mask, memory), map, truncate ? 1024 : 32768, truncate, far_x < most && far_y < most};
   if (truncate) {
-    const int words = sampler.picture.words();
     team.for_each(columns, height, [=](int c, int i) {
       const Word next = c + 1 < columns ? mask.column(c + 1)[i] : Word(0);
       out.column(c)[i] = Word(mask.column(c)[i] & Word(Word(mask.column(c)[i] >> 1) | Word(next << (kBits - 1))));

@@ -62,7 +62,7 @@ struct Sampler3 {
       const int behind = (s[2] >> 11 & 31) != 0;
       if (behind && depth == 1) return 0;
       const int which = int((s[0] >> 11 & 31) != 0) + 2 * int((s[1] >> 11 & 31) != 0) + 4 * behind;
-      from.word += size_t(which) * size_t(picture.words());
+      from.word += which * picture.to_next();
     }
     return from.pixel(int(px), int(pz) * height + int(py));
   }
@@ -84,7 +84,7 @@ struct Sampler3 {
         if (L::none(there)) continue;
         auto index = picture.index(px, py, pz, height);
         if (truncate) {
-          const int words = picture.words();
+          const int words = int(picture.to_next());
           index = L::add_where(L::any_of(vx, 31 << 11), index, words);
           index = L::add_where(L::any_of(vy, 31 << 11), index, 2 * words);
           if (depth > 1)
@@ -136,7 +136,7 @@ QG_HD void sample_affine3(const Team& team, const Bits<Word>& mask, const Bits<W
                          height,
                          depth,
                          truncate,
-                         narrow && int64_t(8) * Picture{nullptr, width, mask.lines()}.words() < INT32_MAX};
+                         narrow && 8 * Picture{nullptr, width, mask.lines()}.to_next() < INT32_MAX};
   for (int which = 1; truncate && which < (depth > 1 ? 8 : 4); ++which) {
     copy_plane(team, mask, one);
     for (int axis = 0; axis < 3; ++axis) {
@@ -144,7 +144,7 @@ QG_HD void sample_affine3(const Team& team, const Bits<Word>& mask, const Bits<W
       and_neighbour(team, one, other, axis);
       swap_planes(one, other);
     }
-    picture_of(team, one, memory + size_t(which) * size_t(sampler.picture.words()));
+    picture_of(team, one, memory + which * sampler.picture.to_next() / 2);
   }
   double over[3];
   for (int axis = 0; axis < 3; ++axis) over[axis] = map.row[axis][0] ? 1.0 / double(map.row[axis][0]) : 0;

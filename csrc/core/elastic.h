@@ -173,39 +173,43 @@ QG_HD Lanes32::Vector between_lines(const int32_t* at, int across, const int32_t
   return L::add(L::and_of(v, L::all(63)), L::template up<16>(L::template shifted<6>(v)));
 }
 
+// In 1/65536 px, half a pixel added.
 template <int kAxes>
-QG_HD Lanes32::Vector whole_pixels(Lanes32::Vector field, int gain) {
+QG_HD Lanes32::Vector fine_pixels(Lanes32::Vector field, int gain) {
   using L = Lanes32;
   const auto fine = kAxes == 3 ? L::template shifted<12>(field) : L::template shifted<10>(field);
   const auto v = L::times(fine, L::all(gain));
-  return L::template shifted<16>(L::add(kAxes == 3 ? L::template shifted<4>(v) : L::template shifted<6>(v), L::all(32768)));
+  return L::add(kAxes == 3 ? L::template shifted<4>(v) : L::template shifted<6>(v), L::all(32768));
 }
-#endif
 
-// What the pixels of the word that begins with pixel `first` become, those that `wanted` asks for.
-template <int kAxes, class Word>
-QG_HD Word moved_word(const Lattice& lattice, const Picture& picture, const Extent& e, int first, int line, int plane, Word wanted) {
-  constexpr int kBits = bits_of<Word>();
-  const int begin = first / lattice.spacing_x;
-  const int nodes = min_of((first + kBits - 1) / lattice.spacing_x + kTaps, lattice.across) - begin;
-  const int row = line / lattice.spacing_y * lattice.across + begin;
-  const int32_t* const down = lattice.phase_y + kTaps * (line % lattice.spacing_y);
-  Word found = 0;
-#ifdef QG_LANES32
-  using L = Lanes32;
-  const bool fits = nodes <= L::kLanes;  // all nodes in one register; else they go through memory
+// The field of a line of kBits pixels, some lanes at a time.
+template <int kAxes, int kBits>
+struct FieldLine {
+  const Lattice& lattice;
+  const int first, begin;
+  bool fits;  // all nodes in one register; else they go through memory
+  Lanes32::Vector all[kAxes];
   int32_t at_node[kAxes][kBits + kTaps + kVectorRoom];
-  L::Vector all[kAxes];
-  for (int axis = 0; axis < kAxes; ++axis) {
-    all[axis] = between_lines<kAxes>(lattice.moves[axis] + row, lattice.across, down);
-    if (fits) continue;
-    L::store(at_node[axis], all[axis]);
-    for (int n = L::kLanes; n < nodes; n += L::kLanes)
-      L::store(at_node[axis] + n, between_lines<kAxes>(lattice.moves[axis] + row + n, lattice.across, down));
+
+  QG_HD FieldLine(const Lattice& lattice, int first, int line) : lattice(lattice), first(first), begin(first / lattice.spacing_x) {
+    using L = Lanes32;
+    const int nodes = min_of((first + kBits - 1) / lattice.spacing_x + kTaps, lattice.across) - begin;
+    const int row = line / lattice.spacing_y * lattice.across + begin;
+    const int32_t* const down = lattice.phase_y + kTaps * (line % lattice.spacing_y);
+    fits = nodes <= L::kLanes;
+    for (int axis = 0; axis < kAxes; ++axis) {
+      all[axis] = between_lines<kAxes>(lattice.moves[axis] + row, lattice.across, down);
+      if (fits) continue;
+      L::store(at_node[axis], all[axis]);
+      for (int n = L::kLanes; n < nodes; n += L::kLanes)
+        L::store(at_node[axis] + n, between_lines<kAxes>(lattice.moves[axis] + row + n, lattice.across, down));
+    }
   }
-  for (int p = 0; p < kBits; p += L::kLanes) {
-    if ((wanted >> p & ((Word(1) << L::kLanes) - 1)) == 0) continue;
-    const int x0 = first + p, base = lattice.node[x0] - begin;
+
+  // What pixels x0 and on move by, as fine_pixels has it.
+  QG_HD void at(int x0, Lanes32::Vector (&moved)[kAxes]) const {
+    using L = Lanes32;
+    const int base = lattice.node[x0] - begin;
     const auto node = L::add(L::load(lattice.node + x0), L::all(fits ? -begin : -lattice.node[x0]));
     L::Vector field[kAxes];
     for (int axis = 0; axis < kAxes; ++axis) field[axis] = L::all(0);
@@ -216,19 +220,63 @@ QG_HD Word moved_word(const Lattice& lattice, const Picture& picture, const Exte
         field[axis] = L::add(field[axis], L::times16(L::permuted(v, at), weight));
       }
     }
-    const auto moved_x = whole_pixels<kAxes>(field[0], lattice.gain[0]), moved_y = whole_pixels<kAxes>(field[1], lattice.gain[1]);
-    const auto px = L::clamp(L::add(L::add(moved_x, L::ramp()), L::all(x0)), picture.width - 1);
-    const auto py = L::clamp(L::add(moved_y, L::all(line)), e.height - 1);
+    for (int axis = 0; axis < kAxes; ++axis) moved[axis] = fine_pixels<kAxes>(field[axis], lattice.gain[axis]);
+  }
+};
+#endif
+
+#ifdef QG_WINDOWS
+// How far an image's pixels may move so that a window holds the sources of 32 neighbours: a word column more on either side.
+constexpr int kWindowReachX = kPictureBits, kWindowReachY = (kWindowLines - 1) / 2;
+
+QG_HD uint64_t moved_in_windows(const Lattice& lattice, const Picture& picture, const Extent& e, int first, int line, uint64_t wanted) {
+  using L = Lanes16;
+  const FieldLine<2, 64> field(lattice, first, line);
+  const int top = max_of(line - kWindowReachY, 0);
+  uint64_t found = 0;
+  for (int p = 0; p < 64; p += L::kLanes) {
+    if (uint32_t(wanted >> p) == 0) continue;
+    const int x0 = first + p;
+    Lanes32::Vector low[2], high[2];
+    field.at(x0, low);
+    field.at(x0 + Lanes32::kLanes, high);
+    const auto x = L::clamp(L::add(L::high_halves(low[0], high[0]), L::add(L::ramp(), L::all(x0))), picture.width - 1);
+    const auto y = L::clamp(L::add(L::high_halves(low[1], high[1]), L::all(line)), e.height - 1);
+    found |= uint64_t(Window(picture, max_of(x0 / kPictureBits - 1, 0), top).pixels(x, y)) << p;
+  }
+  return found & wanted;
+}
+#endif
+
+// What the pixels of the word that begins with pixel `first` become, those that `wanted` asks for.
+template <int kAxes, class Word>
+QG_HD Word moved_word(const Lattice& lattice, const Picture& picture, const Extent& e, int first, int line, int plane, Word wanted) {
+  constexpr int kBits = bits_of<Word>();
+  Word found = 0;
+#ifdef QG_LANES32
+  using L = Lanes32;
+  const FieldLine<kAxes, kBits> field(lattice, first, line);
+  for (int p = 0; p < kBits; p += L::kLanes) {
+    if ((wanted >> p & ((Word(1) << L::kLanes) - 1)) == 0) continue;
+    const int x0 = first + p;
+    L::Vector moved[kAxes];
+    field.at(x0, moved);
+    const auto px = L::clamp(L::add(L::add(L::template shifted<16>(moved[0]), L::ramp()), L::all(x0)), picture.width - 1);
+    const auto py = L::clamp(L::add(L::template shifted<16>(moved[1]), L::all(line)), e.height - 1);
     auto index = L::all(0);
     if (kAxes == 3) {
-      const auto moved_z = whole_pixels<kAxes>(field[kAxes - 1], lattice.gain[kAxes - 1]);
-      index = picture.index(px, py, L::clamp(L::add(moved_z, L::all(plane)), e.depth - 1), e.height);
+      const auto pz = L::clamp(L::add(L::template shifted<16>(moved[kAxes - 1]), L::all(plane)), e.depth - 1);
+      index = picture.index(px, py, pz, e.height);
     } else {
       index = picture.index(px, py);
     }
     found |= Word(L::gather_bits(L::every(), picture.word, index, px)) << p;
   }
 #else
+  const int begin = first / lattice.spacing_x;
+  const int nodes = min_of((first + kBits - 1) / lattice.spacing_x + kTaps, lattice.across) - begin;
+  const int row = line / lattice.spacing_y * lattice.across + begin;
+  const int32_t* const down = lattice.phase_y + kTaps * (line % lattice.spacing_y);
   int32_t at_node[kAxes][kBits + kTaps];  // the spline along y at this line, by node
   for (int axis = 0; axis < kAxes; ++axis)
     for (int n = 0; n < nodes; ++n) {
@@ -268,10 +316,19 @@ QG_ROW void elastic_image(const Team& team, Canvas<Word>& canvas, const int32_t*
   find_band(team, mask, {0, reach[1], reach[0]}, canvas.spare[0], canvas.spare[1], canvas.spare[2]);
   const Bits<Word> band = canvas.spare[0];
   const Lattice nodes = lattice;
+#ifdef QG_WINDOWS
+  const bool in_windows = reach[0] <= kWindowReachX && reach[1] <= kWindowReachY;
+#endif
   team.for_each(mask.columns(), e.height, [=](int c, int line) {
     const Word wanted = band.column(c)[line];
     if (wanted == 0) return;
     Word* const word = mask.column(c) + line;
+#ifdef QG_WINDOWS
+    if (in_windows) {
+      *word = Word((*word & Word(~wanted)) | moved_in_windows(nodes, picture, e, c * bits_of<Word>(), line, wanted));
+      return;
+    }
+#endif
     *word = Word((*word & Word(~wanted)) | moved_word<2>(nodes, picture, e, c * bits_of<Word>(), line, 0, wanted));
   });
 }

@@ -59,11 +59,44 @@ struct Lanes32 {
   QG_HD static Mask every() { return Mask(0xFFFF); }
   QG_HD static bool none(Mask m) { return m == 0; }
   QG_HD static Vector add_where(Mask m, Vector v, int n) { return _mm512_mask_add_epi32(v, m, v, all(n)); }
-  // Bit k: bit number[k] % 32 of the word at index[k], 0 where the mask is 0.
-  QG_HD static uint32_t gather_bits(Mask m, const uint32_t* words, Vector index, Vector number) {
-    const Vector found = _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), m, index, words, 4);
-    return _mm512_test_epi32_mask(found, _mm512_maskz_rolv_epi32(0xFFFF, all(1), number));
+  // Bit k: bit number[k] % 16 of the word at index[k], 0 where the mask is 0; reads two bytes behind the word.
+  QG_HD static uint32_t gather_bits(Mask m, const uint16_t* words, Vector index, Vector number) {
+    const Vector found = _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), m, index, words, 2);
+    return _mm512_test_epi32_mask(found, _mm512_maskz_sllv_epi32(0xFFFF, all(1), and_of(number, all(15))));
   }
+};
+
+// Twice as many lanes of 16 bits.
+#define QG_WINDOWS
+struct Lanes16 {
+  using Vector = __m512i;
+  using Mask = __mmask32;
+  static constexpr int kLanes = 32;
+
+  QG_HD static Vector all(int v) { return _mm512_set1_epi16(short(v)); }
+  QG_HD static Vector load(const uint16_t* from) { return _mm512_loadu_si512(from); }
+  QG_HD static Vector ramp() {
+    return _mm512_set_epi16(31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2,
+                            1, 0);
+  }
+  QG_HD static Vector add(Vector a, Vector b) { return _mm512_add_epi16(a, b); }
+  QG_HD static Vector subtract(Vector a, Vector b) { return _mm512_sub_epi16(a, b); }
+  QG_HD static Vector and_of(Vector a, Vector b) { return _mm512_and_si512(a, b); }
+  template <int kBits>
+  QG_HD static Vector up(Vector v) {
+    return _mm512_slli_epi16(v, kBits);
+  }
+  QG_HD static Vector clamp(Vector v, int most) { return _mm512_min_epi16(_mm512_max_epi16(v, all(0)), all(most)); }
+  QG_HD static Mask inside(Vector v, int n) { return _mm512_cmplt_epu16_mask(v, all(n)); }
+  QG_HD static Mask any_of(Vector v, int bits) { return _mm512_test_epi16_mask(v, all(bits)); }
+  // The high halves of 32-bit lanes, those of a first.
+  QG_HD static Vector high_halves(Vector a, Vector b) { return _mm512_permutex2var_epi16(a, add(up<1>(ramp()), all(1)), b); }
+  QG_HD static Vector low_halves(Vector a, Vector b) { return _mm512_permutex2var_epi16(a, up<1>(ramp()), b); }
+  // Lane index[k] % 64 of a and b.
+  QG_HD static Vector permuted(Vector a, Vector index, Vector b) { return _mm512_permutex2var_epi16(a, index, b); }
+  QG_HD static Vector blend(Mask m, Vector a, Vector b) { return _mm512_mask_blend_epi16(m, a, b); }
+  // Bit k: bit number[k] of lane k.
+  QG_HD static uint32_t bits_at(Vector v, Vector number) { return _mm512_test_epi16_mask(v, _mm512_sllv_epi16(all(1), number)); }
 };
 #else
 struct Lanes32 {
@@ -112,9 +145,9 @@ struct Lanes32 {
   QG_HD static Mask every() { return all(-1); }
   QG_HD static bool none(Mask m) { return _mm256_testz_si256(m, m); }
   QG_HD static Vector add_where(Mask m, Vector v, int n) { return _mm256_add_epi32(v, _mm256_and_si256(m, all(n))); }
-  QG_HD static uint32_t gather_bits(Mask m, const uint32_t* words, Vector index, Vector number) {
-    const Vector found = _mm256_mask_i32gather_epi32(_mm256_setzero_si256(), reinterpret_cast<const int*>(words), index, m, 4);
-    const Vector sign = _mm256_sllv_epi32(found, _mm256_sub_epi32(all(31), _mm256_and_si256(number, all(31))));
+  QG_HD static uint32_t gather_bits(Mask m, const uint16_t* words, Vector index, Vector number) {
+    const Vector found = _mm256_mask_i32gather_epi32(_mm256_setzero_si256(), reinterpret_cast<const int*>(words), index, m, 2);
+    const Vector sign = _mm256_sllv_epi32(found, _mm256_sub_epi32(all(31), _mm256_and_si256(number, all(15))));
     return uint32_t(_mm256_movemask_ps(_mm256_castsi256_ps(sign)));
   }
 };
