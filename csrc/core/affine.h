@@ -98,6 +98,17 @@ struct Sampler {
   Affine map;
   int half;
   bool truncate, narrow;  // narrow: all coordinates fit 32 bits
+#ifdef QG_LANES32
+  Lanes32::Vector step_x, step_y;  // of the lanes from the first
+#endif
+
+  QG_HD Sampler(const Picture& picture, const Affine& map, bool truncate, bool narrow)
+      : picture(picture), map(map), half(truncate ? 1024 : 32768), truncate(truncate), narrow(narrow) {
+#ifdef QG_LANES32
+    step_x = Lanes32::times(Lanes32::ramp(), Lanes32::all(int(map.ax)));
+    step_y = Lanes32::times(Lanes32::ramp(), Lanes32::all(int(map.ay)));
+#endif
+  }
 
   QG_HD uint32_t pixel(int x, int line) const {
     const int64_t sx = map.ax * x + map.bx * line + map.cx + half, sy = map.ay * x + map.by * line + map.cy + half;
@@ -112,7 +123,7 @@ struct Sampler {
   // A vector's pixels, x and on; sx, sy: the line's coordinates at x = 0, `half` added.
   QG_HD uint32_t gathered(int x, int64_t sx, int64_t sy) const {
     using L = Lanes32;
-    const auto vx = along(sx, map.ax, x), vy = along(sy, map.ay, x), px = L::shifted<16>(vx), py = L::shifted<16>(vy);
+    const auto vx = L::add(L::all(int(sx + map.ax * x)), step_x), vy = L::add(L::all(int(sy + map.ay * x)), step_y), px = L::shifted<16>(vx), py = L::shifted<16>(vy);
     const auto there = L::both(L::inside(px, picture.width), L::inside(py, picture.lines));
     if (L::none(there)) return 0;
     auto index = picture.index(px, py);
@@ -121,9 +132,6 @@ struct Sampler {
       index = L::add_where(L::any_of(vy, 31 << 11), index, 2 * int(picture.to_next()));
     }
     return L::gather_bits(there, picture.word, index, px);
-  }
-  QG_HD static Lanes32::Vector along(int64_t start, int64_t step, int x) {
-    return Lanes32::add(Lanes32::all(int(start + step * x)), Lanes32::times(Lanes32::ramp(), Lanes32::all(int(step))));
   }
 #endif
 
@@ -139,8 +147,9 @@ struct Sampler {
     if (left > right || top > bottom) return true;
     const int column = left / kPictureBits;
     if (right / kPictureBits - column >= kWindowColumns || bottom - top >= kWindowLines) return false;
-    const auto vx0 = along(sx, map.ax, x), vx1 = Lanes32::add(vx0, Lanes32::all(int(map.ax) * Lanes32::kLanes));
-    const auto vy0 = along(sy, map.ay, x), vy1 = Lanes32::add(vy0, Lanes32::all(int(map.ay) * Lanes32::kLanes));
+    using Wide = Lanes32;
+    const auto vx0 = Wide::add(Wide::all(int(sx + map.ax * x)), step_x), vx1 = Wide::add(vx0, Wide::all(int(map.ax) * Wide::kLanes));
+    const auto vy0 = Wide::add(Wide::all(int(sy + map.ay * x)), step_y), vy1 = Wide::add(vy0, Wide::all(int(map.ay) * Wide::kLanes));
     const auto px = L::high_halves(vx0, vx1), py = L::high_halves(vy0, vy1);
     const uint32_t there =
         L::inside(px, picture.width) & L::inside(py, picture.lines) & (~0u >> (32 - (end - begin)) << (begin - x));
@@ -148,12 +157,17 @@ struct Sampler {
       *found = Window(picture, column, top).pixels(px, py) & there;
       return true;
     }
+    // What is 1 with all its neighbours is 1 with any of them; few are left.
+    const auto seen = [&](int k) {
+      return Window({picture.word + k * picture.to_next(), picture.width, picture.lines}, column, top).pixels(px, py);
+    };
+    *found = seen(3) & there;
+    const uint32_t left_out = there & ~*found;
+    if (left_out == 0) return true;
     const uint32_t between_x = L::any_of(L::low_halves(vx0, vx1), 31 << 11), between_y = L::any_of(L::low_halves(vy0, vy1), 31 << 11);
-    for (int k = 0; k < 4; ++k) {
-      const uint32_t these = there & (k & 1 ? between_x : ~between_x) & (k & 2 ? between_y : ~between_y);
-      if (these == 0) continue;
-      const Picture from{picture.word + k * picture.to_next(), picture.width, picture.lines};
-      *found |= Window(from, column, top).pixels(px, py) & these;
+    for (int k = 0; k < 3; ++k) {
+      const uint32_t these = left_out & (k & 1 ? between_x : ~between_x) & (k & 2 ? between_y : ~between_y);
+      if (these) *found |= seen(k) & these;
     }
     return true;
   }
@@ -229,7 +243,7 @@ QG_HD void sample_affine(const Team& team, const Bits<Word>& mask, const Bits<Wo
   const int64_t far_y = size(map.ay) * (columns * kBits) + size(map.by) * height + size(map.cy);
   const int64_t most = (int64_t(1) << 31) - kOne;
   const int words = int(picture_words(mask.extent));
-  const Sampler sampler{picture_of(team, mask, memory), map, truncate ? 1024 : 32768, truncate, far_x < most && far_y < most};
+  const Sampler sampler(picture_of(team, mask, memory), map, truncate, far_x < most && far_y < most);
   if (truncate) {
     team.for_each(columns, height, [=](int c, int i) {
       const Word next = c + 1 < columns ? mask.column(c + 1)[i] : Word(0);

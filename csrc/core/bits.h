@@ -130,6 +130,15 @@ QG_HD uint64_t pack64(const uint8_t* from, int count, size_t room = 0) {
 #endif
 }
 
+#if defined(__AVX2__)
+QG_HD __m256i bits_as_bytes(uint32_t bits) {
+  const __m256i byte_of = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+  const __m256i bit_of = _mm256_set1_epi64x(int64_t(0x8040201008040201));
+  const __m256i v = _mm256_shuffle_epi8(_mm256_set1_epi32(int32_t(bits)), byte_of);
+  return _mm256_and_si256(_mm256_cmpeq_epi8(_mm256_and_si256(v, bit_of), bit_of), _mm256_set1_epi8(1));
+}
+#endif
+
 // 64 bits to `count` (1..64) bytes of 0 or 1; `room` bytes may be written.
 QG_HD void unpack64(uint64_t bits, uint8_t* to, int count, size_t room = 0) {
 #if defined(__AVX512BW__)
@@ -140,13 +149,8 @@ QG_HD void unpack64(uint64_t bits, uint8_t* to, int count, size_t room = 0) {
   const bool aside = count < 64 && room < 64;
   uint8_t* const target = aside ? whole : to;
 #if defined(__AVX2__)
-  const __m256i byte_of = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
-  const __m256i bit_of = _mm256_set1_epi64x(int64_t(0x8040201008040201));
-  for (int part = 0; part < 2; ++part) {
-    const __m256i v = _mm256_shuffle_epi8(_mm256_set1_epi32(int32_t(bits >> (32 * part))), byte_of);
-    const __m256i ones = _mm256_and_si256(_mm256_cmpeq_epi8(_mm256_and_si256(v, bit_of), bit_of), _mm256_set1_epi8(1));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(target + 32 * part), ones);
-  }
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(target), bits_as_bytes(uint32_t(bits)));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(target + 32), bits_as_bytes(uint32_t(bits >> 32)));
 #else
   for (int part = 0; part < 16; ++part) {
     const uint32_t v = bits_to_bytes(uint32_t(bits >> (4 * part)));
@@ -155,59 +159,6 @@ QG_HD void unpack64(uint64_t bits, uint8_t* to, int count, size_t room = 0) {
 #endif
   if (aside) memcpy(to, whole, size_t(count));
 #endif
-}
-
-// 64 bits to `count` (1..64) numbers of any kind whose 0 is all zeros: `one` is the kind's 1.
-QG_HD void unpack64_as(uint64_t bits, uint32_t one, uint32_t* to, int count) {
-#if defined(__AVX512F__)
-  const uint64_t there = ~0ull >> (64 - count);
-  for (int part = 0; part < 64; part += 16)
-    _mm512_mask_storeu_epi32(to + part, __mmask16(there >> part), _mm512_maskz_set1_epi32(__mmask16(bits >> part), int(one)));
-#else
-  for (int x = 0; x < count; ++x) to[x] = (0u - uint32_t(bits >> x & 1)) & one;
-#endif
-}
-QG_HD void unpack64_as(uint64_t bits, uint16_t one, uint16_t* to, int count) {
-#if defined(__AVX512BW__)
-  const uint64_t there = ~0ull >> (64 - count);
-  for (int part = 0; part < 64; part += 32)
-    _mm512_mask_storeu_epi16(to + part, __mmask32(there >> part), _mm512_maskz_set1_epi16(__mmask32(bits >> part), short(one)));
-#else
-  for (int x = 0; x < count; ++x) to[x] = uint16_t((0u - uint32_t(bits >> x & 1)) & one);
-#endif
-}
-
-#if defined(__AVX2__)
-// 32 bits to 32 bytes of 0 or 1 past the caches, so that memory that is only written is not read first; `to` is 32-byte aligned.
-QG_HD void stream32(uint32_t bits, uint8_t* to) {
-#if defined(__AVX512BW__)
-  const __m256i ones = _mm256_maskz_set1_epi8(bits, 1);
-#else
-  const __m256i byte_of = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
-  const __m256i bit_of = _mm256_set1_epi64x(int64_t(0x8040201008040201));
-  const __m256i v = _mm256_shuffle_epi8(_mm256_set1_epi32(int32_t(bits)), byte_of);
-  const __m256i ones = _mm256_and_si256(_mm256_cmpeq_epi8(_mm256_and_si256(v, bit_of), bit_of), _mm256_set1_epi8(1));
-#endif
-  _mm256_stream_si256(reinterpret_cast<__m256i*>(to), ones);
-}
-#endif
-
-// A mask's bytes to words and back, line after line: the last word of a line may read into the next line, or write what that overwrites.
-QG_HD void pack_line(const uint8_t* mask, const Bits<uint64_t>& to, int line) {
-  const int width = to.extent.width;
-  const uint8_t* const from = mask + size_t(line) * width;
-  uint64_t* word = to.word + line;
-  int x = 0;
-  for (; x + 64 <= width; x += 64, word += to.stride) *word = pack64(from + x, 64);
-  if (x < width) *word = pack64(from + x, width - x, size_t(to.lines() - line) * width - x);
-}
-QG_HD void unpack_line(const Bits<uint64_t>& from, int line, uint8_t* mask) {
-  const int width = from.extent.width;
-  uint8_t* const to = mask + size_t(line) * width;
-  const uint64_t* word = from.word + line;
-  int x = 0;
-  for (; x + 64 <= width; x += 64, word += from.stride) unpack64(*word, to + x, 64);
-  if (x < width) unpack64(*word, to + x, width - x, size_t(from.lines() - line) * width - x);
 }
 
 #endif

@@ -34,6 +34,15 @@ struct Column {
 template <bool kErode, class Team, class Word>
 QG_HD void pass_columns(const Team& team, const Bits<Word>& in, const Bits<Word>& out, int shift) {
   const int whole = shift / bits_of<Word>(), rest = shift % bits_of<Word>(), back = bits_of<Word>() - 1 - rest;
+  if (whole == 0) {  // the usual case, with half of the work
+    team.for_each(in.columns(), in.lines(), [=](int c, int i) {
+      const Column<kErode, Word> left(in, c - 1), right(in, c + 1);
+      const Word here = in.column(c)[i];
+      const Word before = Word(here << rest) | Word(left[i] >> 1 >> back), after = Word(here >> rest) | Word(right[i] << 1 << back);
+      out.column(c)[i] = combine<kErode>(here, combine<kErode>(before, after));
+    });
+    return;
+  }
   team.for_each(in.columns(), in.lines(), [=](int c, int i) {
     const Column<kErode, Word> left(in, c - whole), lefter(in, c - whole - 1), right(in, c + whole), righter(in, c + whole + 1);
     // (v >> 1 >> back) is v >> (bits - rest), also where rest is 0.

@@ -7,8 +7,6 @@ QG_DECLARE_KERNELS(QG_NAMESPACE)
 namespace QG_NAMESPACE {
 namespace {
 
-using Plane = Bits<uint64_t>;
-
 // The plane that holds the result.
 Plane map_image(const Canvas<uint64_t>& canvas, const int32_t* m, bool truncate) {
   const SerialTeam team;
@@ -37,6 +35,7 @@ int affine(const qg::AffineTask& task) {
   const Extent extent{task.depth, task.height, task.width};
   const size_t pixels = size_t(task.depth) * size_t(task.height) * size_t(task.width), planes = canvas_bytes<uint64_t>(extent);
   const size_t arena = task.axes == 3 ? affine3_arena(extent) : affine_arena(extent);
+  const bool large = is_large(task.batch * int64_t(pixels));
   return for_masks(task.batch, task.threads, planes + arena * sizeof(int32_t), [&](int64_t sample, void* memory) {
     int32_t* const behind = reinterpret_cast<int32_t*>(static_cast<char*>(memory) + planes);
     const Canvas<uint64_t> canvas = canvas_on(planes_in(static_cast<uint64_t*>(memory)), extent, task.axes, behind);
@@ -45,7 +44,7 @@ int affine(const qg::AffineTask& task) {
     pack_mask(in, sample + 1 < task.batch ? in + pixels : in, canvas.mask);
     const int32_t* const matrix = task.matrices + sample * task.axes * (task.axes + 1);
     const Plane found = task.axes == 3 ? map_volume(canvas, matrix, task.truncate) : map_image(canvas, matrix, task.truncate);
-    for (int line = 0; line < found.lines(); ++line) unpack_line(found, line, out);
+    unpack_mask(found, canvas.spare[2], large, uint8_t(1), out);
   });
 }
 

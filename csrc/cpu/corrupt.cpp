@@ -9,44 +9,16 @@ QG_DECLARE_KERNELS(QG_NAMESPACE)
 namespace QG_NAMESPACE {
 namespace {
 
-using Plane = Bits<uint64_t>;
-
-template <class Number>
-void unpack_as(const Plane& from, uint32_t one, Number* to) {
-  const int width = from.extent.width;
-  for (int line = 0; line < from.lines(); ++line)
-    for (int c = 0, x = 0; x < width; ++c, x += 64)
-      unpack64_as(from.column(c)[line], Number(one), to + size_t(line) * size_t(width) + x, min_of(64, width - x));
-}
-
-#if defined(__AVX2__)
-// Whole lines past the caches, where they are made of 32 aligned bytes.
-bool stream_lines(const Plane& from, uint8_t* to) {
-  const int width = from.extent.width, pieces = width / 32;
-  if (width % 32 || reinterpret_cast<uintptr_t>(to) % 32) return false;
-  for (int line = 0; line < from.lines(); ++line, to += width)
-    for (int k = 0; k < pieces; ++k) stream32(uint32_t(from.column(k / 2)[line] >> (k % 2 * 32)), to + 32 * k);
-  _mm_sfence();  // streamed bytes become visible in their own time
-  return true;
-}
-#else
-bool stream_lines(const Plane&, uint8_t*) { return false; }
-#endif
-
-// Output that no cache holds is written past it.
-constexpr int64_t kMostCached = 4 << 20;
-
-void unpack(const Plane& from, void* to, int kind, bool is_large) {
-  if (is_large && kind == qg::kUint8 && stream_lines(from, static_cast<uint8_t*>(to))) return;
+void unpack(const Plane& from, const Plane& spare, void* to, int kind, bool large) {
   switch (kind) {
     case qg::kFloat32:
-      return unpack_as(from, 0x3F800000, static_cast<uint32_t*>(to));
+      return unpack_mask(from, spare, large, uint32_t(0x3F800000), static_cast<uint32_t*>(to));
     case qg::kFloat16:
-      return unpack_as(from, 0x3C00, static_cast<uint16_t*>(to));
+      return unpack_mask(from, spare, large, uint16_t(0x3C00), static_cast<uint16_t*>(to));
     case qg::kBfloat16:
-      return unpack_as(from, 0x3F80, static_cast<uint16_t*>(to));
+      return unpack_mask(from, spare, large, uint16_t(0x3F80), static_cast<uint16_t*>(to));
     default:
-      for (int line = 0; line < from.lines(); ++line) unpack_line(from, line, static_cast<uint8_t*>(to));
+      return unpack_mask(from, spare, large, uint8_t(1), static_cast<uint8_t*>(to));
   }
 }
 
@@ -95,7 +67,8 @@ void unpack_labels(const LabelCanvas<uint64_t>& all, const qg::CorruptTask& task
 void finish(const SerialTeam& team, const qg::CorruptTask& task, Canvas<uint64_t>& canvas, const Softness& softness, int64_t sample,
             int label) {
   const int64_t number = sample * (task.classes - 1) + label - 1;
-  const size_t pixels = size_t(canvas.mask.lines()) * size_t(task.width);
+  const size_t pixels = pixels_of(canvas.mask);
+  const bool large = is_large(task.batch * task.out_step);
   void* const out = static_cast<uint8_t*>(task.out) + sample * task.out_step + (label - 1) * task.class_step;
   const Counts counts = overlap(team, canvas.mask, canvas.truth);
   float dice = dice_of(counts);
@@ -105,13 +78,13 @@ void finish(const SerialTeam& team, const qg::CorruptTask& task, Canvas<uint64_t
     });
     dice = soft_dice_of(soft, counts.b);
   } else if (task.classes == 2 || task.class_step) {
-    unpack(canvas.mask, out, task.out_kind, task.batch * task.out_step > kMostCached);
+    unpack(canvas.mask, canvas.spare[0], out, task.out_kind, large);
   }
   tell(counts, dice, task, number);
   if (task.errors) {
     changed(team, canvas);
     uint8_t* const errors = task.errors + size_t(number) * pixels;
-    for (int line = 0; line < canvas.mask.lines(); ++line) unpack_line(canvas.spare[0], line, errors);
+    unpack_mask(canvas.spare[0], canvas.spare[1], large, uint8_t(1), errors);
   }
 }
 
@@ -126,7 +99,7 @@ void corrupt_one(const qg::CorruptTask& task, int64_t sample, const LabelCanvas<
   for (int k = 0; k < kPositions; ++k) task.rows[kPositions * sample + k] = program.row[k];
 
   Canvas<uint64_t> canvas = all.of(1);
-  const size_t pixels = size_t(canvas.mask.lines()) * size_t(task.width), bytes = size_t(canvas.mask.words()) * sizeof(uint64_t);
+  const size_t pixels = pixels_of(canvas.mask), bytes = size_t(canvas.mask.words()) * sizeof(uint64_t);
   const uint8_t* const in = task.in + size_t(sample) * pixels;
   if (task.classes == 2) {
     pack_mask(in, sample + 1 < task.batch ? in + pixels : in, canvas.truth);

@@ -13,6 +13,7 @@ int elastic(const qg::ElasticTask& task) {
   const int32_t params[] = {task.amplitude, task.smoothness};
   const size_t pixels = size_t(task.depth) * size_t(task.height) * size_t(task.width), planes = canvas_bytes<uint64_t>(extent);
   const size_t words = task.axes == 3 ? elastic_volume_arena(extent, spacing, params) : elastic_image_arena(extent, task.smoothness);
+  const bool large = is_large(task.batch * int64_t(pixels));
   return for_masks(task.batch, task.threads, planes + words * sizeof(int32_t), [&](int64_t sample, void* memory) {
     int32_t* const arena = reinterpret_cast<int32_t*>(static_cast<char*>(memory) + planes);
     Canvas<uint64_t> canvas = canvas_on(planes_in(static_cast<uint64_t*>(memory)), extent, task.axes, arena, spacing);
@@ -20,7 +21,7 @@ int elastic(const qg::ElasticTask& task) {
     uint8_t* const out = task.out + size_t(sample) * pixels;
     pack_mask(in, sample + 1 < task.batch ? in + pixels : in, canvas.mask);
     elastic(team, canvas, params, Draw{task.seed, uint64_t(task.sample_ids[sample]), 16});
-    for (int line = 0; line < canvas.mask.lines(); ++line) unpack_line(canvas.mask, line, out);
+    unpack_mask(canvas.mask, canvas.spare[0], large, uint8_t(1), out);
   });
 }
 

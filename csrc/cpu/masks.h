@@ -1,9 +1,10 @@
-// What drivers share that take masks one by one: bytes to bits and back, and OpenMP over masks.
+// What drivers share that take masks one by one: OpenMP over masks.
 #pragma once
 #include <omp.h>
 
 #include "../core/canvas.h"
 #include "api.h"
+#include "pixels.h"
 
 namespace QG_NAMESPACE {
 
@@ -28,15 +29,6 @@ static int for_masks(int64_t batch, int wanted_threads, size_t bytes, F f) {
       if (memory) f(sample, memory);
   }
   return failed;
-}
-
-// The next mask comes into L2 while this one is worked on: a large batch then waits for memory half as long.
-QG_HD void pack_mask(const uint8_t* from, const uint8_t* next, const Bits<uint64_t>& to) {
-  const size_t width = size_t(to.extent.width);
-  for (int line = 0; line < to.lines(); ++line) {
-    pack_line(from, to, line);
-    for (size_t x = 0; x < width; x += 64) __builtin_prefetch(next + size_t(line) * width + x, 0, 2);
-  }
 }
 
 }  // namespace QG_NAMESPACE
