@@ -123,7 +123,8 @@ struct Sampler {
   // A vector's pixels, x and on; sx, sy: the line's coordinates at x = 0, `half` added.
   QG_HD uint32_t gathered(int x, int64_t sx, int64_t sy) const {
     using L = Lanes32;
-    const auto vx = L::add(L::all(int(sx + map.ax * x)), step_x), vy = L::add(L::all(int(sy + map.ay * x)), step_y), px = L::shifted<16>(vx), py = L::shifted<16>(vy);
+    const auto vx = L::add(L::all(int(sx + map.ax * x)), step_x), vy = L::add(L::all(int(sy + map.ay * x)), step_y),
+               px = L::shifted<16>(vx), py = L::shifted<16>(vy);
     const auto there = L::both(L::inside(px, picture.width), L::inside(py, picture.lines));
     if (L::none(there)) return 0;
     auto index = picture.index(px, py);
@@ -151,8 +152,7 @@ struct Sampler {
     const auto vx0 = Wide::add(Wide::all(int(sx + map.ax * x)), step_x), vx1 = Wide::add(vx0, Wide::all(int(map.ax) * Wide::kLanes));
     const auto vy0 = Wide::add(Wide::all(int(sy + map.ay * x)), step_y), vy1 = Wide::add(vy0, Wide::all(int(map.ay) * Wide::kLanes));
     const auto px = L::high_halves(vx0, vx1), py = L::high_halves(vy0, vy1);
-    const uint32_t there =
-        L::inside(px, picture.width) & L::inside(py, picture.lines) & (~0u >> (32 - (end - begin)) << (begin - x));
+    const uint32_t there = L::inside(px, picture.width) & L::inside(py, picture.lines) & (~0u >> (32 - (end - begin)) << (begin - x));
     if (!truncate) {
       *found = Window(picture, column, top).pixels(px, py) & there;
       return true;

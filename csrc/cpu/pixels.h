@@ -127,7 +127,8 @@ template <class Number>
 static void unpack_mask(const Plane& from, const Plane& spare, bool is_large, Number one, Number* to) {
   const int width = from.extent.width;
   if (is_large && width % 8 == 0 && reinterpret_cast<uintptr_t>(to) % 64 == 0) return stream_mask(from, spare, one, to);
-  for (int line = 0; line < from.lines(); ++line) unpack_line(from.word + line, from.stride, from, line, one, to + size_t(line) * size_t(width));
+  for (int line = 0; line < from.lines(); ++line)
+    unpack_line(from.word + line, from.stride, from, line, one, to + size_t(line) * size_t(width));
 }
 
 }  // namespace QG_NAMESPACE
