@@ -13,7 +13,7 @@ using Plane = Bits<uint64_t>;
 QG_HD size_t pixels_of(const Plane& plane) { return size_t(plane.lines()) * size_t(plane.extent.width); }
 
 // Whether no cache is likely to hold so many bytes that are written.
-static bool is_large(int64_t bytes) {
+[[maybe_unused]] static bool is_large(int64_t bytes) {
 #ifdef _SC_LEVEL3_CACHE_SIZE
   static const int64_t cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
   return bytes > (cache > 0 ? cache / 2 : 8 << 20);
@@ -35,7 +35,7 @@ QG_HD void prefetch_line(const uint8_t* next, int width) {
   for (int x = 0; x < width; x += 64) __builtin_prefetch(next + x, 0, 2);
 }
 
-static void pack_mask(const uint8_t* from, const uint8_t* next, const Plane& to) {
+[[maybe_unused]] static void pack_mask(const uint8_t* from, const uint8_t* next, const Plane& to) {
   const size_t width = size_t(to.extent.width);
   for (int line = 0; line < to.lines(); ++line) {
     pack_line(from + size_t(line) * width, to, line, to.word + line, to.stride);
