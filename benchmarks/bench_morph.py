@@ -115,6 +115,20 @@ class TestImages:
         per_second(ours(images[0], "native"), len(images[0]), images[1])
 
 
+@pytest.mark.benchmark(group=IMAGES + ", 512 masks: no cache holds them")
+class TestImagesFromMemory:
+    @pytest.fixture(scope="class")
+    def many(self, images) -> tuple[Tensor, Tensor]:
+        return images[0].repeat(8, 1, 1), images[1].repeat(8, 1, 1)
+
+    def test_ours(self, per_second, many):
+        per_second(ours(many[0], "native"), len(many[0]), many[1])
+
+    def test_limit_clone(self, per_second, many):
+        """Like ours, into memory that is asked for each time."""
+        per_second(many[0].clone, len(many[0]), many[0])
+
+
 @pytest.mark.benchmark(group=VOLUMES)
 class TestVolumes:
     def test_ours(self, per_second, volumes):
