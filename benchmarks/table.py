@@ -23,7 +23,6 @@ AIMS = [
     ("test_mix[default-native-2]", "test_mix[default-native-1]", 1.8),
     ("TestImages::test_ours[native]", "TestImages::test_peer[opencv]", 3.0),
     ("TestImages::test_ours[native]", "TestImages::test_limit_copy", 0.7),
-    ("TestImagesFromMemory::test_ours", "TestImagesFromMemory::test_limit_clone", 0.7),
     ("TestVolumes::test_ours", "TestVolumes::test_peer[fastmorph]", 30.0),
     ("TestElastic::test_ours[native]", "TestElastic::test_peer[opencv]", 25.0),
     ("TestElasticOfVolumes::test_ours", "TestElasticOfVolumes::test_peer[torchio]", 100.0),
