@@ -9,6 +9,8 @@ import torch
 from machine import describe
 
 from qgssl_fast import backend
+from qgssl_fast.bench.case import Case, Missing, Work
+from qgssl_fast.bench.measure import keep_memory
 from qgssl_fast.kernels import native
 
 
@@ -19,10 +21,26 @@ def pytest_benchmark_update_machine_info(config, machine_info):
     ]
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    try:
+        return (yield)
+    except Missing as missing:
+        pytest.skip(str(missing))
+
+
+def pytest_generate_tests(metafunc):
+    """A test of `contender` is made for each contender of the module's CASES."""
+    if "contender" in metafunc.fixturenames and "case" in metafunc.fixturenames and hasattr(metafunc.module, "CASES"):
+        found = [(case, one) for case in metafunc.module.CASES for one in case.contenders]
+        metafunc.parametrize(("case", "contender"), found, ids=[f"{case.name}-{one.name}" for case, one in found])
+
+
 @pytest.fixture(autouse=True)
 def one_thread():
     before = torch.get_num_threads()
     torch.set_num_threads(1)
+    keep_memory()
     yield
     torch.set_num_threads(before)
 
@@ -34,6 +52,28 @@ def isa(request):
         pytest.skip(f"this processor has no {request.param}")
     with native.using_isa(request.param):
         yield request.param
+
+
+@pytest.fixture
+def timed(benchmark):
+    """timed(case, work): checks the result, which raises where it is wrong, then times it."""
+
+    def time(case: Case, work: Work) -> None:
+        benchmark.group = case.title
+        work.check(work.run())
+        rounds(benchmark, work)
+
+    return time
+
+
+def rounds(benchmark, work: Work, most: float = 1.0) -> None:
+    """The median of as many rounds as `most` seconds hold, 3 to 60."""
+    began = clock.perf_counter()
+    work.run()
+    count = min(max(int(most / (clock.perf_counter() - began)), 3), 60)
+    benchmark.pedantic(work.run, warmup_rounds=1, rounds=count)
+    if benchmark.stats is not None:
+        benchmark.extra_info["masks_per_second"] = round(work.count / benchmark.stats.stats.median, 1)
 
 
 @pytest.fixture

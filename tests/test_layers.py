@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "qgssl_fast"
 LEVELS = [
     {"errors", "files"}, {"recipes"}, {"kernels"}, {"backend"}, {"ops"},
-    {"corruption", "networks", "data", "reporting"}, {"quality"}, {"methods"}, {"training"}, {"cli"},
+    {"corruption", "networks", "data", "reporting"}, {"quality"}, {"methods"}, {"training"}, {"bench"}, {"cli"},
 ]  # fmt: skip
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 # kernels/native, kernels/cuda and kernels/triton are reached by name from backend.py, never imported from below.

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from qgssl_fast.recipes import Recipe, Row
+from ..recipes import Recipe, Row
 
 Array = np.ndarray
 Chance = np.random.Generator
 
 
 class PerMask:
-    """corrupt(mask, donors, weak, rng): uint8 [H, W] and its Dice; donors and weak are lists of such masks."""
+    """corrupt(mask, donors, weak, rng): uint8 [H, W] and its Dice; donors are such masks, weak() makes one."""
 
     def __init__(self, recipe: Recipe, cv2: Any) -> None:
         self.recipe, self.cv2 = recipe, cv2
@@ -40,14 +40,14 @@ class PerMask:
             "islands": lambda m, p, rng: self.discs(m, p, rng, 1),
         }
 
-    def corrupt(self, mask: Array, donors: list[Array], weak: list[Array], rng: Chance) -> tuple[Array, float]:
+    def corrupt(self, mask: Array, donors: list[Array], weak: Callable[[], Array], rng: Chance) -> tuple[Array, float]:
         out = self._changed(mask, donors, weak, rng)
         total = int(out.sum()) + int(mask.sum())
         return out, 2 * int((out & mask).sum()) / total if total else 1.0
 
-    def _changed(self, mask: Array, donors: list[Array], weak: list[Array], rng: Chance) -> Array:
+    def _changed(self, mask: Array, donors: list[Array], weak: Callable[[], Array], rng: Chance) -> Array:
         if rng.random() < self.recipe.p_weak:
-            return weak[rng.integers(len(weak))]
+            return weak()
         names = list(self.recipe.categories)
         category = names[rng.choice(len(names), p=list(self.recipe.categories.values()))]
         if category == "identity":

@@ -1,5 +1,6 @@
 """Both phases as such training is usually written, to measure against: a data set that decodes, augments and corrupts
-sample by sample with OpenCV, a loader without workers, and numbers read from the device in every step.
+sample by sample with OpenCV and asks weak models image by image, a loader without workers, losses of single torch
+operations, and numbers read from the device in every step.
 
 Written from the paper's description; the networks are the same as ours.
 """
@@ -7,18 +8,18 @@ Written from the paper's description; the networks are the same as ours.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from per_mask import PerMask
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from qgssl_fast.recipes import Recipe
+from ..recipes import Recipe
+from .per_mask import PerMask
 
 Array = np.ndarray
 
@@ -78,18 +79,25 @@ class Files(Dataset):
 
 
 class Corrupted(Files):
-    """Phase 1: an image, a corrupted mask, its Dice."""
+    """Phase 1: an image, a corrupted mask, its Dice. weak: snapshots of weak models, asked with a batch of one."""
 
-    def __init__(self, cases: Any, side: int, cv2: Any, recipe: Recipe) -> None:
+    def __init__(self, cases: Any, side: int, cv2: Any, recipe: Recipe, weak: Sequence[nn.Module]) -> None:
         super().__init__(cases, side, cv2)
-        self.corruptor = PerMask(recipe, cv2)
+        self.corruptor, self.weak = PerMask(recipe, cv2), weak
         self.donors = [self.mask(case.mask) for case in self.cases]
+
+    def predicted(self, image: Array) -> Array:
+        """The thresholded prediction of a weak model drawn at random."""
+        model = self.weak[int(self.rng.integers(len(self.weak)))].eval()
+        with torch.no_grad():
+            logits = model(tensor(image)[None])
+        return (torch.sigmoid(logits)[0, 0] > 0.5).cpu().numpy().astype(np.uint8)
 
     def __getitem__(self, k: int) -> tuple[Tensor, Tensor, float]:
         case = self.cases[k % len(self.cases)]
-        image, mask = look(self.image(case.image), self.rng, self.cv2), self.mask(case.mask)
-        corrupted, dice = self.corruptor.corrupt(mask, self.donors, self.donors, self.rng)
-        return tensor(image), torch.from_numpy(corrupted.astype(np.float32))[None], dice
+        image, mask = self.image(case.image), self.mask(case.mask)
+        corrupted, dice = self.corruptor.corrupt(mask, self.donors, lambda: self.predicted(image), self.rng)
+        return tensor(look(image, self.rng, self.cv2)), torch.from_numpy(corrupted.astype(np.float32))[None], dice
 
 
 class Labelled(Files):
