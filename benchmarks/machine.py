@@ -10,19 +10,9 @@ from typing import Any
 
 import torch
 
+from qgssl_fast.training.record import processor
+
 ROOT = Path(__file__).resolve().parent.parent
-
-
-def processor() -> str:
-    """Name of the CPU; family and model where the name says nothing."""
-    info = Path("/proc/cpuinfo")
-    if not info.is_file():
-        return platform.processor()
-    fields = dict(line.split(":", 1) for line in info.read_text().split("\n\n")[0].splitlines() if ":" in line)
-    fields = {key.strip(): value.strip() for key, value in fields.items()}
-    return (
-        f"{fields.get('model name', platform.machine())}, family {fields.get('cpu family')} model {fields.get('model')}"
-    )
 
 
 def commit() -> str:

@@ -82,7 +82,10 @@ def equal(want: Tensor) -> Check:
     """The result is `want`, mask by mask; numbers of another type are fine."""
 
     def check(got: Any) -> None:
-        found = torch.as_tensor(got).to(torch.uint8).reshape(want.shape).cpu()
+        found = torch.as_tensor(got).to(torch.uint8).cpu()
+        if found.numel() != want.numel():
+            raise Wrong(f"{list(found.shape)}, wanted {list(want.shape)}")
+        found = found.reshape(want.shape)
         if differ := int((found != want).sum()):
             raise Wrong(f"{differ} of {want.numel()} pixels differ from the reference")
 

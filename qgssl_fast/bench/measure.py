@@ -49,7 +49,12 @@ def keep_memory() -> None:
         libc.mallopt(mmap_threshold, 1 << 25)
 
 
-def measure(case: Case, seconds: float = 1.0, kinds: Sequence[str] = ("ours", "peer", "limit")) -> list[Row]:
+def measure(
+    case: Case,
+    seconds: float = 1.0,
+    kinds: Sequence[str] = ("ours", "peer", "limit"),
+    fewest: int = FEWEST_ROUNDS,
+) -> list[Row]:
     """Check every contender of those kinds, then time those that are right, some `seconds` for each.
 
     Where ours is wrong, nothing of the case is timed.
@@ -68,11 +73,14 @@ def measure(case: Case, seconds: float = 1.0, kinds: Sequence[str] = ("ours", "p
             rows[contender.name] = row(why_not=str(missing))
         except Wrong as wrong:
             rows[contender.name] = row(why_not=f"wrong: {wrong}", wrong=True)
-            if contender.kind == "ours":
-                return list(rows.values())
+        except Exception as error:  # a package of a version that was not tried: told, the rest goes on
+            text = " ".join(str(error).split())[:200]
+            rows[contender.name] = row(why_not=f"{type(error).__name__}: {text}", wrong=contender.kind == "ours")
         else:
             rows[contender.name], ready[contender.name] = row(), work
-    times = in_turns({name: work.run for name, work in ready.items()}, seconds)
+        if contender.kind == "ours" and rows[contender.name].wrong:
+            return list(rows.values())
+    times = in_turns({name: work.run for name, work in ready.items()}, seconds, fewest)
     for name, found in times.items():
         each = [value / ready[name].count for value in found]
         cuts = statistics.quantiles(each, n=5, method="inclusive")
@@ -82,7 +90,7 @@ def measure(case: Case, seconds: float = 1.0, kinds: Sequence[str] = ("ours", "p
 
 
 def in_turns(
-    runs: dict[str, Run], seconds: float, timer: Callable[[], float] = time.perf_counter, fewest: int = FEWEST_ROUNDS
+    runs: dict[str, Run], seconds: float, fewest: int = FEWEST_ROUNDS, timer: Callable[[], float] = time.perf_counter
 ) -> dict[str, list[float]]:
     """Seconds of a run of each, round by round: at most 60 rounds, at least `fewest`, about `seconds` of each."""
     times: dict[str, list[float]] = {name: [] for name in runs}

@@ -21,6 +21,7 @@ COMMANDS = {
     "import": "make a data set of a published one's folder",
     "shard": "write a data set as tar files for streaming",
     "preview": "picture a recipe's corruptions of a data set",
+    "bench": "how fast operations are here, beside what people use",
     "doctor": "what this machine can use, and why not",
 }
 FILES = {"import": "import_set"}

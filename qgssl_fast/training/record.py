@@ -87,12 +87,14 @@ def commit() -> str | None:
 
 
 def processor() -> str:
-    """The processor's name."""
+    """The processor's name, with family and model, since names of virtual machines say little."""
     info = Path("/proc/cpuinfo")
     if not info.is_file():
         return platform.processor()
-    lines = (line.partition(":") for line in info.read_text().splitlines())
-    return next((value.strip() for key, _, value in lines if key.strip() == "model name"), platform.processor())
+    first = info.read_text(encoding="utf-8").split("\n\n")[0]
+    fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first.splitlines())}
+    name = fields.get("model name", platform.processor() or platform.machine())
+    return f"{name}, family {fields['cpu family']} model {fields['model']}" if "cpu family" in fields else name
 
 
 def _version(package: str) -> str | None:

@@ -1,0 +1,144 @@
+"""Time for one mask against the size of the batch, of the image and of the volume, on one thread and on two."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..ops.corrupt import corrupt
+from ..ops.losses import consistency
+from ..ops.morph import erode
+from ..ops.warp import elastic
+from ..recipes import load_recipe
+from .case import Run
+from .measure import in_turns, keep_memory
+from .shapes import ellipsoids, lesions
+from .warp import AMPLITUDE, SMOOTHNESS
+
+BATCHES = (1, 4, 16, 64, 256, 1024, 4096)
+SIDES = (64, 128, 256, 512, 1024)
+VOLUMES = (32, 64, 96, 128, 192)
+SIDE, PIXELS = 224, 64 * 224**2
+"""Side of the masks of a growing batch; pixels in a batch of masks of growing side, or one mask where it is larger."""
+MOST_PIXELS = 2**25
+"""Of a loss, whose logits are floats and whose gradient is kept: larger batches are left out."""
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """run: does all masks of a batch. check: None where right, else what is wrong."""
+
+    run: Run
+    check: Callable[[], str | None]
+
+
+def _erode(masks: Tensor) -> Scaled:
+    few = masks[:1]
+    return Scaled(
+        lambda: erode(masks, 3), lambda: _differ(erode(few, 3), erode(few, 3, backend="reference"), erode(masks, 3)[:1])
+    )
+
+
+def _elastic(masks: Tensor) -> Scaled:
+    def warp(of: Tensor, backend: str = "auto") -> Tensor:
+        return elastic(of, AMPLITUDE, SMOOTHNESS, backend=backend)
+
+    few = masks[:1]
+    return Scaled(lambda: warp(masks), lambda: _differ(warp(few), warp(few, "reference"), warp(masks)[:1]))
+
+
+def _mix(masks: Tensor) -> Scaled:
+    recipe, ids = load_recipe("default").without_bank(), torch.arange(len(masks))
+
+    def run(count: int | None = None, backend: str = "auto") -> Tensor:
+        return corrupt(masks[:count], recipe, sample_ids=ids[:count], backend=backend).masks
+
+    return Scaled(run, lambda: _differ(run(1), run(1, "reference"), run()[:1]))
+
+
+def _loss(masks: Tensor) -> Scaled:
+    logits = (masks[:, None].float() * 4 - 2).requires_grad_()
+    weights = torch.ones(len(masks))
+
+    def run(count: int | None = None, backend: str = "auto") -> Tensor:
+        some = logits[:count]
+        loss = consistency(some, masks[:count, None], weights[:count], "bce_dice", backend=backend)
+        return torch.autograd.grad(loss, some)[0]
+
+    def check() -> str | None:
+        mine, truth = run(1), run(1, "reference")
+        worst = float((mine - truth).abs().max() / truth.abs().max())
+        return None if worst < 1e-4 else f"the gradient differs from the reference's by {worst:.1g}"
+
+    return Scaled(run, check)
+
+
+def _differ(mine: Tensor, truth: Tensor, of_batch: Tensor) -> str | None:
+    for what, found in (("alone", mine), ("in its batch", of_batch)):
+        if differ := int((found != truth).sum()):
+            return f"the first mask {what} differs from the reference in {differ} pixels"
+    return None
+
+
+WORK: dict[str, Callable[[Tensor], Scaled]] = {
+    "erode": _erode, "mix": _mix, "elastic": _elastic, "bce_dice": _loss,
+}  # fmt: skip
+
+
+def axes(quick: bool) -> dict[str, Iterator[tuple[int, Callable[[], Tensor]]]]:
+    """By what grows: its sizes, and the masks of each."""
+    batches, sides, volumes = (x[:-2] if quick else x for x in (BATCHES, SIDES, VOLUMES))
+
+    def tiled(masks: Tensor, count: int) -> Tensor:
+        return masks.repeat(-(-count // len(masks)), *[1] * (masks.dim() - 1))[:count].contiguous()
+
+    return {
+        "batch": ((n, lambda n=n: tiled(lesions(SIDE), n)) for n in batches),
+        "side": ((n, lambda n=n: tiled(lesions(n, min(64, PIXELS // n**2)), max(PIXELS // n**2, 1))) for n in sides),
+        "volume": ((n, lambda n=n: ellipsoids(n, 2)) for n in volumes),
+    }  # type: ignore[misc]
+
+
+def scaling(
+    threads: int, seconds: float, quick: bool, told: Callable[[str], None] = lambda text: None
+) -> list[dict[str, Any]]:
+    """Rows of axis, size, work, threads, batch and seconds for one mask; those of a wrong result have `why_not`.
+
+    threads: 1 and this number are measured, in turns.
+    """
+    keep_memory()
+    rows: list[dict[str, Any]] = []
+    for axis, sizes in axes(quick).items():
+        for size, make in sizes:
+            told(f"{axis} {size}")
+            masks = make()
+            for name, work in WORK.items():
+                row = {"axis": axis, "size": size, "work": name, "batch": len(masks)}
+                if name == "bce_dice" and masks.numel() > MOST_PIXELS:
+                    continue
+                scaled = work(masks)
+                if why_not := scaled.check():
+                    rows.append(row | {"threads": threads, "seconds": None, "why_not": why_not})
+                    continue
+                counts = sorted({1, threads})
+                times = in_turns({str(n): _on(n, scaled.run) for n in counts}, seconds, fewest=3)
+                for n in counts:
+                    each = sorted(times[str(n)])[len(times[str(n)]) // 2] / len(masks)
+                    rows.append(row | {"threads": n, "seconds": each, "why_not": ""})
+    return rows
+
+
+def _on(threads: int, run: Run) -> Run:
+    def on() -> Any:
+        torch.set_num_threads(threads)
+        return run()
+
+    return on
+
+
+def wrong(rows: list[dict[str, Any]]) -> list[str]:
+    return [f"{row['work']}, {row['axis']} {row['size']}: {row['why_not']}" for row in rows if row["why_not"]]
