@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -93,14 +94,17 @@ def axes(quick: bool) -> dict[str, Iterator[tuple[int, Callable[[], Tensor]]]]:
     """By what grows: its sizes, and the masks of each."""
     batches, sides, volumes = (x[:-2] if quick else x for x in (BATCHES, SIDES, VOLUMES))
 
-    def tiled(masks: Tensor, count: int) -> Tensor:
-        return masks.repeat(-(-count // len(masks)), *[1] * (masks.dim() - 1))[:count].contiguous()
-
     return {
-        "batch": ((n, lambda n=n: tiled(lesions(SIDE), n)) for n in batches),
-        "side": ((n, lambda n=n: tiled(lesions(n, min(64, PIXELS // n**2)), max(PIXELS // n**2, 1))) for n in sides),
-        "volume": ((n, lambda n=n: ellipsoids(n, 2)) for n in volumes),
-    }  # type: ignore[misc]
+        "batch": ((n, functools.partial(_tiled, SIDE, 64, n)) for n in batches),
+        "side": ((n, functools.partial(_tiled, n, min(64, PIXELS // n**2), max(PIXELS // n**2, 1))) for n in sides),
+        "volume": ((n, functools.partial(ellipsoids, n, 2)) for n in volumes),
+    }
+
+
+def _tiled(side: int, different: int, count: int) -> Tensor:
+    """`count` masks, of which so many are different."""
+    masks = lesions(side, max(different, 1))
+    return masks.repeat(-(-count // len(masks)), 1, 1)[:count].contiguous()
 
 
 def scaling(
