@@ -18,12 +18,20 @@ def find(device: torch.device) -> tuple[Launcher | None, str | None]:
         import cupy
 
         with cupy.cuda.Device(device.index):
-            major, minor = cupy.cuda.nvrtc.getVersion()
             cupy.cuda.runtime.runtimeGetVersion()
         source.root()
     except Exception as error:  # what CuPy meets where its libraries do not fit the machine is of many types
-        return None, f"CuPy cannot compile them: {type(error).__name__}: {error}"
+        return None, f"CuPy cannot compile them: {_told(error)}"
+    try:
+        major, minor = cupy.cuda.nvrtc.getVersion()
+    except Exception as error:
+        wanted = "nvidia-cuda-nvrtc-cu12" if (torch.version.cuda or "13").startswith("12.") else "nvidia-cuda-nvrtc"
+        return None, f"CuPy {cupy.__version__} has no NVRTC to compile them (pip install {wanted}): {_told(error)}"
     return Compiled(cupy, f"compiled by NVRTC {major}.{minor} through CuPy {cupy.__version__}"), None
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 class Compiled:
@@ -44,14 +52,28 @@ class Compiled:
         """Of one device: CuPy's kernels keep the largest shared memory that they were given for each."""
         return self._cupy.RawModule(code=source.text_of(name), options=source.OPTIONS).get_function(name)
 
+    def _stream(self, pointer: int) -> Any:
+        kinds = self._cupy.cuda
+        adopt = getattr(kinds.Stream, "from_external", None)  # CuPy 14 and newer
+        return kinds.ExternalStream(pointer) if adopt is None else adopt(_Foreign(pointer))
+
     def launch(self, shape: Shape, task: bytes, work: bytes, scratch: int, device: torch.device) -> None:
-        cuda = self._cupy.cuda
-        stream = torch.cuda.current_stream(device)
-        with cuda.Device(device.index), cuda.ExternalStream(stream.cuda_stream, device.index):
+        stream = self._stream(torch.cuda.current_stream(device).cuda_stream)
+        with self._cupy.cuda.Device(device.index), stream:
             kernel = self._kernel(shape.kernel, device.index)
             if shape.shared > 48 << 10:  # more than that has to be asked for
                 kernel.max_dynamic_shared_size_bytes = shape.shared
             kernel((shape.blocks,), (shape.threads,), parameters(task, work, scratch), shared_mem=shape.shared)
+
+
+class _Foreign:
+    """A stream of torch's by the CUDA stream protocol, which older torch streams do not have."""
+
+    def __init__(self, pointer: int) -> None:
+        self._pointer = pointer
+
+    def __cuda_stream__(self) -> tuple[int, int]:
+        return 0, self._pointer  # version of the protocol, address
 
 
 def parameters(task: bytes, work: bytes, scratch: int) -> tuple[np.ndarray, ...]:

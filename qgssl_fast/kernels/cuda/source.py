@@ -9,9 +9,10 @@ from ...errors import InputError
 
 _PACKAGE = Path(__file__).resolve().parents[2]
 _INCLUDE = re.compile(r'^\s*#include "(.+)"\s*$')
-# Where a kernel is, and what its file is compiled with.
+# Where a kernel is, and what its file is compiled with; CuPy adds DEFAULT_DEVICE, which NVRTC 12 takes once only.
 FILES = {f"qg_{stem}": f"cuda/{stem}.cu" for stem in ("affine", "corrupt", "elastic", "morph", "overlap")}
-OPTIONS = ("-std=c++17", "-DQG_NAMESPACE=qg_cuda", "-default-device")
+OPTIONS = ("-std=c++17", "-DQG_NAMESPACE=qg_cuda")
+DEFAULT_DEVICE = "--device-as-default-execution-space"
 
 
 def root() -> Path:
