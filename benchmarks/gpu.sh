@@ -9,12 +9,13 @@
 #   DATA       data folders for training runs, between colons
 #   LIMIT      seconds for all parts together, those that are left are skipped (none)
 #   LIMIT_x    seconds for the part x, for instance LIMIT_bench=300
+#   KILL_AFTER seconds that a part has to end in when its time is over (10)
 #   TRAIN      further options of the training runs
 # Exit status: 0 all done; 1 a part failed or ran out of time; 2 none failed, but some could not be done (no GPU, no compute-sanitizer ...).
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
-cd "$root" || exit 64
 base=${PYTHON:-python3}
+command -v "$base" >/dev/null || { echo "PYTHON: there is no $base"; exit 64; }
 
 skip() { # a part that cannot be done here says why
   echo "$1" >"$work/why"
@@ -30,30 +31,38 @@ part_machine() {
   need_gpu
 }
 
-# In an environment of its own that sees what is installed: wheels first, then the project by whatever compilers there are.
+# In an environment of its own that sees what is installed, also where PYTHON is of an environment itself, and holds nothing older that would
+# hide it: wheels first, then the project by whatever compilers there are.
 part_build() {
-  "$base" -m venv --system-site-packages "$out/venv" || return 1
+  "$base" -m venv --clear --without-pip "$out/venv" || return 1
   python=$out/venv/bin/python
+  "$base" -c 'import sys; print(*(path for path in sys.path if path.endswith("-packages")), sep="\n")' \
+    >"$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/base.pth" || return 1
+  "$python" -c 'import pip' 2>/dev/null || "$python" -m ensurepip
   if [ -n "${WHEELS:-}" ]; then
     for wheel in "$WHEELS"/*.whl; do
       "$python" -m pip install --no-index --no-deps "$wheel" || echo "not installed: $wheel"
     done
   fi
-  "$python" -c 'import pybind11, cmake, ninja' || echo "pybind11, cmake or ninja is missing; see WHEELS"
-  PATH=$out/venv/bin:$PATH "$python" -m pip install --no-build-isolation --no-deps --force-reinstall --verbose "$root" || return 1
-  cd / && "$python" -c '
+  "$python" -c '
+import pybind11, cmake, ninja, setuptools
+assert int(setuptools.__version__.split(".")[0]) >= 77, f"setuptools {setuptools.__version__}"' ||
+    echo "pybind11, cmake, ninja or setuptools of 77 or newer is missing; see WHEELS"
+  PATH=$out/venv/bin:$(dirname "$("$base" -c 'import sys; print(sys.executable)')"):$PATH \
+    "$python" -m pip install --no-build-isolation --no-deps --force-reinstall --verbose "$root" || return 1
+  "$python" -c '
 from qgssl_fast.kernels import native
 for name in ("_C", "_cuda"):
     module, why_not = native.load(name)
     print(name, "is there" if module else why_not)'
 }
 
-part_doctor() { cd / && "$python" -m qgssl_fast doctor; }
+part_doctor() { "$python" -m qgssl_fast doctor; }
 
 part_tests() {
   need_gpu
   "$python" -c 'import pytest, hypothesis' || skip "pytest or hypothesis is missing"
-  "$python" -m pytest -q -m gpu -p no:cacheprovider tests benchmarks --benchmark-disable
+  "$python" -m pytest -q -m gpu -p no:cacheprovider -c "$root/pyproject.toml" --rootdir "$root" "$root/tests" "$root/benchmarks" --benchmark-disable
 }
 
 part_sanitizer() {
@@ -64,25 +73,27 @@ part_sanitizer() {
   for kind in memcheck racecheck; do
     echo "-- $kind"
     PYTORCH_NO_CUDA_MEMORY_CACHING=1 $tool --tool $kind --error-exitcode 9 --kernel-regex kernel_substring=qg_ \
-      "$python" benchmarks/gpu_small.py || status=1
+      "$python" "$root/benchmarks/gpu_small.py" || status=1
   done
   return $status
 }
 
 part_bench() {
   need_gpu
-  "$python" benchmarks/gpu_bench.py --out "$out/bench.json" --seconds "$((seconds * 2 / 3))"
+  rm -f "$out/bench.json"
+  "$python" "$root/benchmarks/gpu_bench.py" --out "$out/bench.json" --seconds "$((seconds * 2 / 3))"
 }
 
 part_train() {
   need_gpu
-  local folder status=0
+  local folder status=0 number=0
   local -a folders=()
   IFS=: read -ra folders <<<"${DATA:-}"
   "$python" -m qgssl_fast train --out "$work/runs/phantoms" || status=1
   for folder in ${folders[@]+"${folders[@]}"}; do
+    number=$((number + 1))
     # shellcheck disable=SC2086
-    "$python" -m qgssl_fast train --data "$folder" --out "$work/runs/$(basename "$folder")" ${TRAIN:-} || status=1
+    "$python" -m qgssl_fast train --data "$folder" --out "$work/runs/$number-$(basename "$folder")" ${TRAIN:-} || status=1
   done
   [ -n "${DATA:-}" ] || echo "no data folders were given (DATA): the phantoms only"
   (cd "$work/runs" && find . \( -name metrics.json -o -name log.jsonl -o -name config.yaml -o -name report.html \) -print0 |
@@ -90,13 +101,19 @@ part_train() {
   return $status
 }
 
-# One part, in a process of its own: see the end.
+# One part, in a process of its own (see the end), and not among the sources, which have no compiled modules beside them.
 if [ "${1:-}" = --part ]; then
+  cd "$work/runs" || exit 64
   "part_$2"
   exit
 fi
 
-[ $# -ge 1 ] || { sed -n '2,16s/^# \{0,1\}//p' "$0"; exit 64; }
+[ $# -ge 1 ] || { sed -n '2,17s/^# \{0,1\}//p' "$0"; exit 64; }
+[ -z "${WHEELS:-}" ] || { WHEELS=$(cd "$WHEELS" && pwd) && export WHEELS; } || exit 64
+absolute=()
+IFS=: read -ra folders <<<"${DATA:-}"
+for folder in ${folders[@]+"${folders[@]}"}; do absolute+=("$(cd "$folder" && pwd)") || exit 64; done
+export DATA=$(IFS=:; echo "${absolute[*]-}")
 out=$(mkdir -p "$1" && cd "$1" && pwd) || exit 64
 shift
 parts=("$@")
@@ -126,14 +143,17 @@ for part in "${parts[@]}"; do
   rm -f "$work/why"
   start=$SECONDS
   export out work seconds python
-  timeout -k 10 "$seconds" bash "$root/benchmarks/gpu.sh" --part "$part" >"$work/logs/$part.log" 2>&1
+  timeout -k "${KILL_AFTER:-10}" "$seconds" bash "$root/benchmarks/gpu.sh" --part "$part" >"$work/logs/$part.log" 2>&1
   status=$?
   took=$((SECONDS - start))
   case $status in
     0) note "$part" done $took "" ;;
     77) note "$part" skipped $took "$(cat "$work/why" 2>/dev/null)" ;;
     124 | 137) note "$part" "out of time" $took "its limit is $seconds s" ;;
-    *) note "$part" failed $took "status $status: $(tail -n 1 "$work/logs/$part.log" | tr '\t' ' ')" ;;
+    *)
+      why=$(grep -aiE "error|failed" "$work/logs/$part.log" | tail -n 1)
+      note "$part" failed $took "status $status: $(echo "${why:-$(tail -n 1 "$work/logs/$part.log")}" | tr '\t|' ' /' | cut -c1-300)"
+      ;;
   esac
 done
 
