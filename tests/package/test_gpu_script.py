@@ -53,7 +53,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def gpu_sh(tmp_path):
-    """gpu_sh(*parts, **environment) -> exit status, {part: (result, note)}, folder of results, folder of what it did."""
+    """gpu_sh(*parts, **environment) -> exit status, {part: (result, note)}, folder of results, of what it did."""
     tools, asked = tmp_path / "tools", tmp_path / "asked"
     for folder in (tools, asked, tmp_path / "data" / "ph2"):
         folder.mkdir(parents=True)
@@ -75,6 +75,11 @@ def gpu_sh(tmp_path):
     return run
 
 
+def names_in(path: Path) -> list[str]:
+    with tarfile.open(path) as archive:
+        return archive.getnames()
+
+
 def test_all_parts_and_what_they_leave(gpu_sh, tmp_path):
     status, parts, out, asked = gpu_sh(DATA="data/ph2:data/ph2", TRAIN="--seed 3")
     assert parts == dict.fromkeys(PARTS, ("done", ""))
@@ -87,8 +92,8 @@ def test_all_parts_and_what_they_leave(gpu_sh, tmp_path):
     tables = (out / "tables.md").read_text()
     assert "| paper | 6,000,000 | 0.15 | 1,000.0 |" in tables
     assert "ImportError: it is not here" in tables
-    assert set(tarfile.open(out / "logs.tar.gz").getnames()) >= {f"logs/{part}.log" for part in PARTS}
-    trained = tarfile.open(out / "train.tar.gz").getnames()
+    assert set(names_in(out / "logs.tar.gz")) >= {f"logs/{part}.log" for part in PARTS}
+    trained = names_in(out / "train.tar.gz")
     assert sum(name.endswith("metrics.json") for name in trained) == 3  # phantoms, and two folders of one name
     lines = (asked / "trained").read_text().splitlines()
     assert lines[1].count(f"--data {tmp_path}/data/ph2 ") == lines[1].count("--seed 3") == 1
