@@ -45,10 +45,10 @@ inline LossTask loss_task(const PlaneNumbers& logits, const PlaneNumbers& target
   require(form >= kLabels && form <= kLogits, "form must be 0..2");
   require(pass >= kForward && pass <= kBoth, "pass must be 0..2");
   require(!ignores || form == kLabels, "labels alone can be ignored");
-  require(pass != kBoth || (loss != kEntropyDice && !pixel_weights[0] && !ignores), "this gradient needs sums first");
+  require(pass != kBoth || (!pixel_weights[0] && !ignores), "loss and gradient together need pixels of the same weight");
   check_pointer(uintptr_t(logits[0]), size[0], "logits");
   check_pointer(uintptr_t(target[0]), size[0], "target");
-  if (pass != kBoth) check_pointer(sums, size[0], "sums");
+  if (pass != kBoth || loss == kEntropyDice) check_pointer(sums, size[0], "sums");
   if (pass != kBackward) check_pointer(losses, size[0], "losses");
   if (pass != kForward) {
     check_pointer(weights, size[0], "weights");

@@ -124,7 +124,7 @@ struct LossTask {
   int64_t batch, pixels;
   int classes;
   // [batch, 1 + 2 f], f the foreground classes of kEntropyDice, else 0: the pixels' weight, then for each class sum(v p t) and
-  // sum(v p) + sum(v t) + eps. Written by kForward, read by kBackward.
+  // sum(v p) + sum(v t) + eps. Written by kForward (and kBoth of kEntropyDice), read by kBackward.
   float* sums;
   float* losses;         // [batch]; null in kBackward; 0 in kBoth where the weight is 0
   const float* weights;  // [batch]: the gradient is that of sum(weights * losses); null in kForward

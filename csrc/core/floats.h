@@ -58,16 +58,38 @@ QG_HD Floats fused(Floats a, float b, float c) { return fused(a, all(b), all(c))
 QG_HD Floats fused(Floats a, Floats b, float c) { return fused(a, b, all(c)); }
 QG_HD Floats fused(Floats a, float b, Floats c) { return fused(a, all(b), c); }
 
-// exp(x) for x <= 0, within 1 unit in the last place; 0 below -87.33, where it would be denormal. exp(x) = 2^n exp(r), |r| <= ln(2) / 2,
-// in two parts of ln 2 the first of which times n is exact; exp(r) = 1 + r + r^2 q(r), q by Remez's criterion.
+#define QG_EIGHTHS 0x3F800000, 0x3F7B95C2, 0x3F7837F0, 0x3F75FED7, 0x3F7504F3, 0x3F75672A, 0x3F7744FD, 0x3F7AC0C7
+// 2^(j / 8) as the bits of a float, j = the last three bits of each lane, less those bits where `exp_of` adds them.
+QG_HD Ints eighths(Ints j) {
+#if defined(__AVX512F__)
+  const __m512i table = _mm512_maskz_broadcast_i64x4(0xFF, _mm256_setr_epi32(QG_EIGHTHS));
+  return Ints(_mm512_maskz_permutexvar_epi32(0xFFFF, __m512i(j), table));
+#elif defined(__AVX2__)
+  return Ints(_mm256_permutevar8x32_epi32(_mm256_setr_epi32(QG_EIGHTHS), __m256i(j)));
+#else
+  constexpr int32_t kTable[8] = {QG_EIGHTHS};
+  Ints found;
+  for (int i = 0; i < kLanes; ++i) found[i] = kTable[j[i] & 7];
+  return found;
+#endif
+}
+
+#undef QG_EIGHTHS
+
+// exp(x) for x <= 0; 0 below -87.33, where it would be denormal. exp(x) = 2^(n / 8) exp(r), |r| <= ln(2) / 16; exp(r) = 1 + r + r^2 q(r),
+// q by Remez's criterion. ln(2) / 8 as a float is off by 2.4e-10 alone, which n carries into the result: within 2 units in the last place
+// down to -20, within 5 beyond.
 QG_HD Floats exp_of(Floats x) {
-  const float round = 12582912.0f + 127.0f;  // 1.5 2^23: the sum's last bits are n, and with the bias 127 an exponent
-  const Floats shifted = fused(x, 1.44269504f, round), n = shifted - round;
-  const Floats r = fused(n, 2.12194440e-4f, fused(n, -0.693359375f, x)), r2 = r * r;
-  const Floats low = fused(r, 0.166665211f, 0.49999994f), high = fused(r, 0.00836871751f, 0.041668389f);
-  const Floats q = fused(r2, fused(r2, 0.00138145965f, high), low);
-  const Floats y = fused(q, r2, r) + 1.0f;
-  return select(x < -87.33654f, Floats{}, y * as_floats(as_ints(shifted) << 23));
+  const float round = 12582912.0f;  // 1.5 2^23: the sum's last bits are n
+  const Floats shifted = fused(x, 11.5415603f, round), n = shifted - round;
+#if defined(__AVX512F__) || defined(__FMA__)
+  const Floats r = fused(n, -0.0866433978f, x);
+#else
+  const Floats r = fused(n, 2.65243050e-5f, fused(n, -0.086669921875f, x));  // its first product is exact
+#endif
+  const Floats more = fused(r * r, fused(r, 0.16666859f, 0.50006455f), r);
+  const Floats scale = as_floats(eighths(as_ints(shifted)) + (as_ints(shifted) << 20));
+  return select(x < -87.33654f, Floats{}, fused(scale, more, scale));
 }
 
 // log(1 + e) for 0 <= e <= 1, within 2.5 units in the last place: e + e^2 q(e).
@@ -91,17 +113,47 @@ QG_HD Floats log_of(Floats x) {
   return fused(n, 0.693359375f, fused(e2, -0.5f, small) + e);
 }
 
-// What the losses want of a logit: p = sigmoid(x) within 3 units in the last place, p (1 - p) within 5, and log(1 + exp(-|x|)), all by
+// What the losses want of a logit: p = sigmoid(x) and p (1 - p) within 5 units in the last place, and log(1 + exp(-|x|)), all by
 // one exp.
 struct Sigmoid {
-  Floats p, slope, e;
+  Floats p, slope, e, whole, other;  // whole = 1 + e, other = the smaller of p and 1 - p
 
   QG_HD explicit Sigmoid(Floats x) : e(exp_of(as_floats(as_ints(x) | INT32_MIN))) {
-    const Floats d = 1.0f / (e + 1.0f), other = e * d;
+    whole = e + 1.0f;
+    const Floats d = 1.0f / whole;
+    other = e * d;
     p = select(x < 0.0f, other, d);
     slope = other * d;
   }
   QG_HD Floats rest() const { return log1p_of(e); }
+
+  // For a gradient made after the sums: `other`, and in the sign whether x < 0.
+  QG_HD Floats kept(Floats x) const { return as_floats(as_ints(other) | (as_ints(x) & INT32_MIN)); }
+  QG_HD static Sigmoid again(Floats kept) {
+    Sigmoid made;
+    made.other = as_floats(as_ints(kept) & INT32_MAX);
+    const Floats d = 1.0f - made.other;
+    made.p = select(as_ints(kept) < 0, made.other, d);
+    made.slope = made.other * d;
+    return made;
+  }
+
+ private:
+  Sigmoid() = default;
+};
+
+// sum of log(1 + e) for 0 <= e <= 1 as the logarithm of a product: the product less one is kept, so that small e count in full. Each
+// factor costs one rounding; 64 of them stay below 2^64.
+struct LogOfProduct {
+  static constexpr int kMost = 64;
+  Floats more{};
+
+  QG_HD void times(Floats whole, Floats e) { more = fused(more, whole, e); }
+  QG_HD Floats taken() {
+    const Floats sum = select(more < 1.0f, log1p_of(more), log_of(more + 1.0f));
+    more = Floats{};
+    return sum;
+  }
 };
 
 // A sum over pixels: in each lane over the few of a block, from there on in double, always in the same order.

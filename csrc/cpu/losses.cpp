@@ -24,34 +24,38 @@ struct Kernels {
   ClassKernel classes;
 };
 
-template <int kLoss, int kForm, bool kWeighted, int kPass>
+template <int kLoss, int kForm, bool kWeighted, int kPass, bool kKeeps>
 Kernels kernels() {
-  return {binary_block<kLoss, kForm, kWeighted, kPass>, classes_block<kLoss, kForm, kWeighted, kPass>};
+  return {binary_block<kLoss, kForm, kWeighted, kPass, kKeeps>, classes_block<kLoss, kForm, kWeighted, kPass>};
 }
 template <int kLoss, int kForm, bool kWeighted>
-Kernels kernels(int pass) {
-  if (pass == qg::kForward) return kernels<kLoss, kForm, kWeighted, qg::kForward>();
-  if (pass == qg::kBackward) return kernels<kLoss, kForm, kWeighted, qg::kBackward>();
+Kernels kernels(int pass, bool keeps) {
+  if constexpr (kLoss == qg::kEntropyDice && !kWeighted) {
+    if (keeps && pass == qg::kForward) return kernels<kLoss, kForm, kWeighted, qg::kForward, true>();
+    if (keeps && pass == qg::kBackward) return kernels<kLoss, kForm, kWeighted, qg::kBackward, true>();
+  }
+  if (pass == qg::kForward) return kernels<kLoss, kForm, kWeighted, qg::kForward, false>();
+  if (pass == qg::kBackward) return kernels<kLoss, kForm, kWeighted, qg::kBackward, false>();
   if constexpr (kLoss == qg::kEntropyDice || kWeighted)
     return {nullptr, nullptr};  // their gradient needs sums over all pixels
   else
-    return kernels<kLoss, kForm, kWeighted, qg::kBoth>();
+    return kernels<kLoss, kForm, kWeighted, qg::kBoth, false>();
 }
 template <int kLoss, int kForm>
-Kernels kernels(int pass, bool weighted) {
-  return weighted ? kernels<kLoss, kForm, true>(pass) : kernels<kLoss, kForm, false>(pass);
+Kernels kernels(int pass, bool keeps, bool weighted) {
+  return weighted ? kernels<kLoss, kForm, true>(pass, keeps) : kernels<kLoss, kForm, false>(pass, keeps);
 }
 template <int kLoss>
-Kernels kernels(int form, int pass, bool weighted) {
-  if (form == qg::kLabels) return kernels<kLoss, qg::kLabels>(pass, weighted);
-  if (form == qg::kLogits) return kernels<kLoss, qg::kLogits>(pass, weighted);
-  return kernels<kLoss, qg::kProbabilities>(pass, weighted);
+Kernels kernels(int form, int pass, bool keeps, bool weighted) {
+  if (form == qg::kLabels) return kernels<kLoss, qg::kLabels>(pass, keeps, weighted);
+  if (form == qg::kLogits) return kernels<kLoss, qg::kLogits>(pass, keeps, weighted);
+  return kernels<kLoss, qg::kProbabilities>(pass, keeps, weighted);
 }
-Kernels kernels_of(const qg::LossTask& task) {
+Kernels kernels_of(const qg::LossTask& task, int pass, bool keeps) {
   const bool weighted = task.pixel_weights.data || task.ignores;
-  if (task.loss == qg::kSquared) return kernels<qg::kSquared>(task.form, task.pass, weighted);
-  if (task.loss == qg::kDivergence) return kernels<qg::kDivergence>(task.form, task.pass, weighted);
-  return kernels<qg::kEntropyDice>(task.form, task.pass, weighted);
+  if (task.loss == qg::kSquared) return kernels<qg::kSquared>(task.form, pass, keeps, weighted);
+  if (task.loss == qg::kDivergence) return kernels<qg::kDivergence>(task.form, pass, keeps, weighted);
+  return kernels<qg::kEntropyDice>(task.form, pass, keeps, weighted);
 }
 
 struct Buffers {
@@ -81,11 +85,11 @@ struct SampleSlopes {
   float both[kMostClasses], any[kMostClasses];
   Slopes slopes;
 
-  SampleSlopes(const qg::LossTask& task, int64_t sample) : slopes{0, 0, both, any} {
-    if (!task.weights) return;
+  SampleSlopes(const qg::LossTask& task, int64_t sample, int pass) : slopes{0, 0, both, any} {
+    if (pass == qg::kForward) return;
     const int foreground = Chunks::foreground(task);
     const double g = task.weights[sample];
-    const float* const sums = task.pass == qg::kBoth ? nullptr : task.sums + sample * (1 + 2 * foreground);
+    const float* const sums = pass == qg::kBoth ? nullptr : task.sums + sample * (1 + 2 * foreground);
     const double weight = sums ? double(sums[0]) : double(task.pixels), share = weight > 0 ? g / weight : 0;
     slopes.square = float(2 * share / task.classes);
     slopes.entropy = float(foreground ? 0.5 * share : share);
@@ -108,7 +112,17 @@ void read_weights(const qg::LossTask& task, int64_t sample, int64_t first, int n
 // Pixels beyond the last are sure of the background, and right: they add nothing.
 constexpr float kSure = 1e4f;
 
-void binary_chunk(const qg::LossTask& task, BinaryKernel kernel, const Slopes& slopes, int64_t sample, int64_t first, int64_t end, int size,
+// One pass over a chunk. `reads`: of what the pass before left where the gradient goes.
+struct Pass {
+  int kind;
+  Kernels kernel;
+  bool reads, writes;
+
+  Pass(const qg::LossTask& task, int kind, bool keeps)
+      : kind(kind), kernel(kernels_of(task, kind, keeps)), reads(keeps && kind == qg::kBackward), writes(keeps || kind != qg::kForward) {}
+};
+
+void binary_chunk(const qg::LossTask& task, const Pass& pass, const Slopes& slopes, int64_t sample, int64_t first, int64_t end, int size,
                   double* totals, Buffers& buffers) {
   for (; first < end; first += size) {
     BinaryBlock block;
@@ -124,13 +138,14 @@ void binary_chunk(const qg::LossTask& task, BinaryKernel kernel, const Slopes& s
       block.t = read(task.target, sample, 0, first, n, steps, task.form == qg::kLogits ? -kSure : 0, buffers.t);
     }
     read_weights(task, sample, first, n, steps, labels, buffers, block.v);
-    if (task.weights) block.out = place(task.gradient, sample, 0, first, n, steps, buffers.out);
-    kernel(block, slopes, totals);
-    if (task.weights) write(task.gradient, sample, 0, first, n, block.out, buffers.out);
+    if (pass.writes) block.out = place(task.gradient, sample, 0, first, n, steps, buffers.out);
+    if (pass.reads && block.out == buffers.out) read(task.gradient, sample, 0, first, n, steps, 0, buffers.out);
+    pass.kernel.binary(block, slopes, totals);
+    if (pass.writes) write(task.gradient, sample, 0, first, n, block.out, buffers.out);
   }
 }
 
-void class_chunk(const qg::LossTask& task, ClassKernel kernel, const Slopes& slopes, int64_t sample, int64_t first, int64_t end, int size,
+void class_chunk(const qg::LossTask& task, const Pass& pass, const Slopes& slopes, int64_t sample, int64_t first, int64_t end, int size,
                  double* totals, Buffers& buffers) {
   ClassBlock block;
   block.classes = task.classes;
@@ -140,14 +155,14 @@ void class_chunk(const qg::LossTask& task, ClassKernel kernel, const Slopes& slo
     for (int k = 0; k < task.classes; ++k) {
       const float sure = k ? -kSure : kSure;
       block.x[k] = read(task.logits, sample, k, first, n, steps, sure, buffers.x + k * size);
-      if (task.weights) block.out[k] = place(task.gradient, sample, k, first, n, steps, buffers.out + k * size);
+      if (pass.writes) block.out[k] = place(task.gradient, sample, k, first, n, steps, buffers.out + k * size);
       if (task.form != qg::kLabels)
         block.t[k] = read(task.target, sample, k, first, n, steps, task.form == qg::kLogits ? sure : k == 0, buffers.t + k * size);
     }
     block.labels = task.form == qg::kLabels ? read_labels(task.target, sample, first, n, steps, buffers.labels) : nullptr;
     read_weights(task, sample, first, n, steps, block.labels, buffers, block.v);
-    kernel(block, slopes, totals);
-    for (int k = 0; task.weights && k < task.classes; ++k) write(task.gradient, sample, k, first, n, block.out[k], buffers.out + k * size);
+    pass.kernel.classes(block, slopes, totals);
+    for (int k = 0; pass.writes && k < task.classes; ++k) write(task.gradient, sample, k, first, n, block.out[k], buffers.out + k * size);
   }
 }
 
@@ -185,38 +200,59 @@ void finish(const qg::LossTask& task, const Chunks& chunks, int64_t sample, cons
   task.losses[sample] = float(loss);
 }
 
+// Samples whose loss and gradient are made together: as many as the second-level caches hold, and one at least for each thread.
+int64_t together(const qg::LossTask& task) {
+  constexpr int64_t kNear = 1 << 19;  // bytes a thread
+  const int64_t bytes = task.pixels * task.classes * 3 * int64_t(sizeof(float));
+  return task.threads * (bytes < kNear ? kNear / bytes : 1);
+}
+
+// A pass over a chunk, or over what of a batch the loop gives this thread: called by all threads of a team.
+void pass_chunks(const qg::LossTask& task, const Chunks& chunks, const Pass& pass, int64_t first_sample, int64_t end_sample,
+                 double* totals) {
+  Buffers buffers;
+#pragma omp for schedule(static)
+  for (int64_t item = first_sample * chunks.each; item < end_sample * chunks.each; ++item) {
+    const int64_t sample = item / chunks.each, first = item % chunks.each * chunks.chunk;
+    const int64_t end = first + chunks.chunk < task.pixels ? first + chunks.chunk : task.pixels;
+    double* const mine = totals ? totals + item * chunks.width : nullptr;
+    if (pass.kind != qg::kBackward)
+      for (int i = 0; i < chunks.width; ++i) mine[i] = 0;
+    if (task.weights && task.weights[sample] == 0) {  // its loss does not matter: its pixels are not read
+      if (pass.kind != qg::kForward) zero(task, sample, first, end, chunks.block, buffers);
+      continue;
+    }
+    const SampleSlopes sample_slopes(task, sample, pass.kind);
+    if (task.classes == 1)
+      binary_chunk(task, pass, sample_slopes.slopes, sample, first, end, chunks.block, mine, buffers);
+    else
+      class_chunk(task, pass, sample_slopes.slopes, sample, first, end, chunks.block, mine, buffers);
+  }
+}
+
 }  // namespace
 
 int losses(const qg::LossTask& task) {
   const Chunks chunks(task);
-  const Kernels kernel = kernels_of(task);
-  const int64_t items = task.batch * chunks.each;
-  const bool loss_wanted = task.pass != qg::kBackward;
+  const bool loss_wanted = task.pass != qg::kBackward, twice = task.pass == qg::kBoth && task.loss == qg::kEntropyDice;
   double* totals = nullptr;
   if (loss_wanted) {
-    totals = static_cast<double*>(qg::scratch(size_t(items) * size_t(chunks.width) * sizeof(double)));
+    totals = static_cast<double*>(qg::scratch(size_t(task.batch * chunks.each) * size_t(chunks.width) * sizeof(double)));
     if (!totals) return 1;
   }
+  const bool keeps = twice && task.classes == 1 && task.gradient.kind == qg::kFloat;
+  const Pass first(task, twice ? int(qg::kForward) : task.pass, keeps), second(task, twice ? int(qg::kBackward) : task.pass, keeps);
+  const int64_t items = task.batch * chunks.each, step = twice ? together(task) : task.batch;
   const int threads = items < task.threads ? int(items) : task.threads;
-#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
-  for (int64_t item = 0; item < items; ++item) {
-    Buffers buffers;
-    const int64_t sample = item / chunks.each, first = item % chunks.each * chunks.chunk;
-    const int64_t end = first + chunks.chunk < task.pixels ? first + chunks.chunk : task.pixels;
-    double* const mine = loss_wanted ? totals + item * chunks.width : nullptr;
-    for (int i = 0; loss_wanted && i < chunks.width; ++i) mine[i] = 0;
-    if (task.weights && task.weights[sample] == 0) {  // its loss does not matter: its pixels are not read
-      zero(task, sample, first, end, chunks.block, buffers);
-      continue;
-    }
-    const SampleSlopes sample_slopes(task, sample);
-    if (task.classes == 1)
-      binary_chunk(task, kernel.binary, sample_slopes.slopes, sample, first, end, chunks.block, mine, buffers);
-    else
-      class_chunk(task, kernel.classes, sample_slopes.slopes, sample, first, end, chunks.block, mine, buffers);
+#pragma omp parallel num_threads(threads) if (threads > 1)
+  for (int64_t sample = 0; sample < task.batch; sample += step) {
+    const int64_t end = sample + step < task.batch ? sample + step : task.batch;
+    pass_chunks(task, chunks, first, sample, end, totals);
+    if (!loss_wanted) continue;
+#pragma omp for schedule(static)
+    for (int64_t i = sample; i < end; ++i) finish(task, chunks, i, totals + i * chunks.each * chunks.width);
+    if (twice) pass_chunks(task, chunks, second, sample, end, totals);
   }
-  if (!loss_wanted) return 0;
-  for (int64_t sample = 0; sample < task.batch; ++sample) finish(task, chunks, sample, totals + sample * chunks.each * chunks.width);
   return 0;
 }
 

@@ -44,10 +44,12 @@ def mean_loss(
 ) -> Tensor:
     """sum(w l) / sum(w), 0 where all w are 0; a sample whose pixels all have weight 0 has weight 0.
 
-    Squares and divergences of pixels that count alike have their gradient made while the pixels are at hand.
+    Of pixels that count alike the gradient is made while they are at hand: of squares and divergences in one pass, of
+    entropy and Dice by a second one while a CPU's cache holds the sample. (A GPU has no such cache, and would pass once
+    more over the gradient to scale it.)
     """
     wanted = logits.requires_grad and torch.is_grad_enabled()
-    at_once = wanted and pixels is None and loss != "entropy_dice"
+    at_once = wanted and pixels is None and (loss != "entropy_dice" or logits.device.type == "cpu")
     arguments = (logits, target, pixels, weights, loss, target_logits, at_once, backend)
     out: Tensor = _call("mean_loss", logits.requires_grad, arguments)[0]
     return out
@@ -114,9 +116,9 @@ def _mean_loss(
     if at_once:
         shares = _shares(weights)
         losses, kept = _kernel("loss_at_once", logits, backend)(logits, target, shares, loss, target_logits)
-    else:
-        losses, kept = _loss_sums(logits, target, pixels, loss, target_logits, None, backend)
-        shares = _shares(weights if pixels is None else weights * (kept[:, 0] > 0))
+        return torch.dot(shares, losses), shares, kept  # the losses of samples without a share are 0
+    losses, kept = _loss_sums(logits, target, pixels, loss, target_logits, None, backend)
+    shares = _shares(weights if pixels is None else weights * (kept[:, 0] > 0))
     # What a sample without a share has as loss does not matter, NaN included.
     return (shares * losses.where(shares != 0, 0)).sum(), shares, kept
 

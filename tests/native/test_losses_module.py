@@ -45,7 +45,7 @@ def losses(**other):
         ({"numbers": (3, 0, 0, 0, 0)}, "loss must be 0..2"),
         ({"numbers": (0, 3, 0, 0, 0)}, "form must be 0..2"),
         ({"numbers": (0, 0, 3, 0, 0)}, "pass must be 0..2"),
-        ({"numbers": (0, 0, 2, 0, 0)}, "this gradient needs sums first"),
+        ({"numbers": (0, 0, 2, 0, 0), "pixels": plane(LOGITS, 0)}, "need pixels of the same weight"),
         ({"numbers": (0, 1, 0, 1, 0)}, "labels alone can be ignored"),
         ({"numbers": (0, 1, 0, 0, 0)}, "target has no known kind of numbers"),
         ({"logits": plane(LOGITS, 5)}, "logits has no known kind of numbers"),

@@ -22,13 +22,18 @@ def numbers(*names: str, kind: str = "i32") -> dict[str, str]:
     return dict.fromkeys(names, kind)
 
 
+AXES = ("sample", "class", "pixel", "line", "plane")
+
+
 def steps(*names: str) -> dict[str, str]:
-    return numbers(*(f"{name}_{axis}" for name in names for axis in ("sample", "class", "pixel")))
+    return numbers(*(f"{name}_{axis}" for name in names for axis in AXES))
 
 
-def losses(loss: int, form: int, rows: int, weighted: bool, forward: bool, gradient: bool) -> dict[str, object]:
+def losses(
+    loss: int, form: int, rows: int, weighted: bool, forward: bool, gradient: bool, lines: bool = False
+) -> dict[str, object]:
     """The constants of loss_kernel; `rows` is 1 for a single logit."""
-    switches = {"LOSS": loss, "FORM": form, "BINARY": rows == 1, "WEIGHTED": weighted, "IGNORES": False}
+    switches = {"LOSS": loss, "FORM": form, "BINARY": rows == 1, "WEIGHTED": weighted, "IGNORES": False, "LINES": lines}
     sizes = {"ROWS": rows, "BLOCK": block_of(rows), "BLOCKS": _BLOCKS}
     return {**switches, "LOSS_WANTED": forward, "GRAD_WANTED": gradient, **sizes}
 
@@ -54,16 +59,17 @@ KERNELS = [
             "out_ptr": "*fp32",
             "totals_ptr": "*fp32",
             **steps("z", "t"),
-            **numbers("v_sample", "v_pixel"),
+            **numbers("v_sample", "v_pixel", "v_line", "v_plane"),
             **steps("out"),
-            **numbers("pixels", "classes", "ignored"),
+            **numbers("pixels", "width", "height", "classes", "ignored"),
         },
         [
             losses(0, 0, rows, weighted, forward, not forward)
             for rows in (1, 4, 16, 32, 256)
             for weighted in (False, True)
             for forward in (True, False)
-        ],
+        ]
+        + [losses(0, 0, rows, True, forward, not forward, True) for rows in (1, 4, 16) for forward in (True, False)],
     ),
     (
         loss_kernel,
@@ -75,9 +81,9 @@ KERNELS = [
             "out_ptr": "*fp16",
             "totals_ptr": "*fp32",
             **steps("z", "t"),
-            **numbers("v_sample", "v_pixel"),
+            **numbers("v_sample", "v_pixel", "v_line", "v_plane"),
             **steps("out"),
-            **numbers("pixels", "classes", "ignored"),
+            **numbers("pixels", "width", "height", "classes", "ignored"),
         },
         [losses(loss, form, rows, False, True, True) for rows in (1, 4) for loss in (1, 2) for form in (1, 2)],
     ),
@@ -90,11 +96,12 @@ KERNELS = [
             "out_ptr": "*fp32",
             "totals_ptr": "*fp32",
             **steps("p", "t", "out"),
-            **numbers("pixels", "classes"),
+            **numbers("pixels", "width", "height", "classes"),
         },
         [
-            {"LABELS": True, "GRADIENT": gradient, "OF_TARGET": False, "BLOCK": 1024, "BLOCKS": 16}
+            {"LINES": lines, "LABELS": True, "GRADIENT": gradient, "OF_TARGET": False, "BLOCK": 1024, "BLOCKS": 16}
             for gradient in (False, True)
+            for lines in (False, True)
         ],
     ),
     (

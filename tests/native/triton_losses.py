@@ -64,6 +64,34 @@ wide = torch.zeros(4, 6, 33, 40)
 wide[::2, 1:-1] = logits
 for same in (logits.contiguous(memory_format=torch.channels_last), wide[::2, 1:-1], logits.mT.contiguous().mT):
     close(run("triton", same, labels, None, "ce_dice"), wanted)
+
+
+def cut(x):
+    """The same numbers in the middle of a larger tensor."""
+    wide = torch.zeros(*x.shape[:-2], x.shape[-2] + 7, x.shape[-1] + 5, dtype=x.dtype)
+    wide[..., 3:-4, 2:-3] = x
+    return wide[..., 3:-4, 2:-3]
+
+
+def refused(*_, **__):
+    raise AssertionError("a copy")
+
+
+for channels, form, shape in itertools.product((1, 4), ("labels", "probabilities"), ((33, 40), (5, 12, 9))):
+    logits, target = make(channels, shape, form, torch.float32)
+    v = rand(2, *shape)
+    kind = "bce_dice" if channels == 1 else "ce_dice"
+    wanted = run("reference", logits, target, None, kind, v)
+    copying = torch.Tensor.contiguous, torch.Tensor.clone, torch.Tensor.copy_
+    torch.Tensor.contiguous = torch.Tensor.clone = torch.Tensor.copy_ = refused
+    found = run("triton", cut(logits), cut(target), None, kind, cut(v))
+    torch.Tensor.contiguous, torch.Tensor.clone, torch.Tensor.copy_ = copying
+    close(found, wanted)
+    probs = logits.sigmoid()
+    close([soft_dice(cut(probs), cut(target), backend="triton")], [soft_dice(probs, target, backend="reference")])
+
+logits, labels = make(4, (33, 40), "labels", torch.float32)
+wanted = run("reference", logits, labels, None, "ce_dice")
 for dtype in (torch.int16, torch.int64):
     close(run("triton", logits, labels.to(dtype), None, "ce_dice"), wanted)
 for ignored in (2, -100, 300):

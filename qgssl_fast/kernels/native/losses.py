@@ -27,9 +27,7 @@ _NOTHING = (0,) * 7
 def loss_sums(
     logits: Tensor, target: Tensor, pixels: Tensor | None, loss: str, target_logits: bool, ignore_index: int | None
 ) -> tuple[Tensor, Tensor]:
-    batch, classes = logits.shape[:2]
-    foreground = max(1, classes - 1) if loss == "entropy_dice" else 0
-    losses, sums = logits.new_empty(batch, dtype=torch.float32), torch.empty(batch, 1 + 2 * foreground)
+    losses, sums = torch.empty(logits.shape[0]), _empty_sums(logits, loss)
     _run(logits, target, pixels, None, _FORWARD, loss, target_logits, ignore_index, sums, losses, None)
     return losses, sums
 
@@ -53,8 +51,14 @@ def loss_at_once(
     logits: Tensor, target: Tensor, weights: Tensor, loss: str, target_logits: bool
 ) -> tuple[Tensor, Tensor]:
     losses, gradient = torch.empty(logits.shape[0]), torch.empty_like(logits)
-    _run(logits, target, None, gradient, _BOTH, loss, target_logits, None, None, losses, weights)
+    sums = _empty_sums(logits, loss) if loss == "entropy_dice" else None
+    _run(logits, target, None, gradient, _BOTH, loss, target_logits, None, sums, losses, weights)
     return losses, gradient
+
+
+def _empty_sums(logits: Tensor, loss: str) -> Tensor:
+    foreground = max(1, logits.shape[1] - 1) if loss == "entropy_dice" else 0
+    return torch.empty(logits.shape[0], 1 + 2 * foreground)
 
 
 def dice_sums(probs: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

@@ -73,9 +73,9 @@ def loss_gradient(
 def loss_at_once(
     logits: Tensor, target: Tensor, weights: Tensor, loss: str, target_logits: bool
 ) -> tuple[Tensor, Tensor]:
-    """Losses [B] and d sum(weights * losses) / d logits, of "mse" and "kl" with all pixels alike."""
+    """Losses [B] and d sum(weights * losses) / d logits, with all pixels alike; of a sample without weight both 0."""
     losses, sums = loss_sums(logits, target, None, loss, target_logits, None)
-    return losses, loss_gradient(weights, sums, logits, target, None, loss, target_logits, None)
+    return losses.where(weights != 0, 0), loss_gradient(weights, sums, logits, target, None, loss, target_logits, None)
 
 
 def dice_sums(probs: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

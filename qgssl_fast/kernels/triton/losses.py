@@ -1,7 +1,7 @@
 """Losses in Triton: a program takes some blocks of a sample's pixels, all classes of a pixel at once.
 
-Sums of each program are added up by torch in a fixed order, without atomics. Tensors are read as they lie where their
-pixels are evenly spaced (contiguous, channels-last, sliced along batch or class); others are copied first.
+Sums of each program are added up by torch in a fixed order, without atomics. Tensors are read as they lie: by one
+stride where all have their pixels evenly spaced (contiguous, channels-last, slices of batch or class), else by lines.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ._layout import evenly, strides
+from ._layout import as_numbers, even, offset, strides
 from .soft_dice import dice_gradient, dice_sums
 
 __all__ = ["dice_gradient", "dice_sums", "loss_at_once", "loss_gradient", "loss_sums"]
@@ -57,17 +57,28 @@ def loss_kernel(
     z_sample,
     z_class,
     z_pixel,
+    z_line,
+    z_plane,
     t_sample,
     t_class,
     t_pixel,
+    t_line,
+    t_plane,
     v_sample,
     v_pixel,
+    v_line,
+    v_plane,
     out_sample,
     out_class,
     out_pixel,
+    out_line,
+    out_plane,
     pixels,
+    width,
+    height,
     classes,
     ignored,
+    LINES: tl.constexpr,
     LOSS: tl.constexpr,
     FORM: tl.constexpr,
     BINARY: tl.constexpr,
@@ -99,20 +110,23 @@ def loss_kernel(
         at = (tl.program_id(0) * BLOCKS + block).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
         inside = at < pixels
         tile = real & inside[None, :]
-        z = tl.load(z_ptr + sample * z_sample + wide * z_class + (at * z_pixel)[None, :], mask=tile, other=0.0)
+        z_at = offset(at, z_pixel, z_line, z_plane, width, height, LINES)
+        z = tl.load(z_ptr + sample * z_sample + wide * z_class + z_at[None, :], mask=tile, other=0.0)
         z = tl.where(real, z.to(tl.float32), float("-inf"))
         p, below, rest = _softmax(z, BINARY)
         v = inside.to(tl.float32)
         if WEIGHTED:
-            v = tl.load(v_ptr + sample * v_sample + at * v_pixel, mask=inside, other=0.0).to(tl.float32)
+            v_at = offset(at, v_pixel, v_line, v_plane, width, height, LINES)
+            v = tl.load(v_ptr + sample * v_sample + v_at, mask=inside, other=0.0).to(tl.float32)
         own = tl.zeros([BLOCK], tl.float32)
+        t_at = offset(at, t_pixel, t_line, t_plane, width, height, LINES)
         if FORM == 0:
-            label = tl.load(t_ptr + sample * t_sample + at * t_pixel, mask=inside, other=0)
+            label = tl.load(t_ptr + sample * t_sample + t_at, mask=inside, other=0)
             t = (label[None, :] == (row + 1 if BINARY else row)[:, None]).to(tl.float32)
             if IGNORES:
                 v = tl.where(label == ignored, 0.0, v)
         else:
-            t = tl.load(t_ptr + sample * t_sample + wide * t_class + (at * t_pixel)[None, :], mask=tile, other=0.0)
+            t = tl.load(t_ptr + sample * t_sample + wide * t_class + t_at[None, :], mask=tile, other=0.0)
             t = t.to(tl.float32)
             if FORM == 2:
                 given = tl.where(real, t, float("-inf"))
@@ -149,7 +163,8 @@ def loss_kernel(
             else:
                 grad = entropy_slope * (p * mass[None, :] - t) + p * (h - tl.sum(p * h, 0)[None, :])
             grad = tl.where(v[None, :] != 0, v[None, :] * grad, 0.0).to(out_ptr.dtype.element_ty)
-            tl.store(out_ptr + sample * out_sample + wide * out_class + (at * out_pixel)[None, :], grad, mask=tile)
+            to = offset(at, out_pixel, out_line, out_plane, width, height, LINES)
+            tl.store(out_ptr + sample * out_sample + wide * out_class + to[None, :], grad, mask=tile)
     if LOSS_WANTED:
         totals = totals_ptr + (sample * tl.num_programs(0) + tl.program_id(0)) * (2 + 2 * ROWS)
         tl.store(totals, tl.sum(loss_sum))
@@ -185,11 +200,16 @@ def loss_gradient(
 def loss_at_once(
     logits: Tensor, target: Tensor, weights: Tensor, loss: str, target_logits: bool
 ) -> tuple[Tensor, Tensor]:
+    if loss == "entropy_dice":  # its gradient needs the sums
+        losses, sums = loss_sums(logits, target, None, loss, target_logits, None)
+        return losses.where(weights != 0, 0), loss_gradient(
+            weights, sums, logits, target, None, loss, target_logits, None
+        )
     gradient = torch.empty_like(logits)
     count = torch.full_like(weights, logits[:1, 0].numel())[:, None]
     slopes = _slopes(weights, count, logits.shape[1], loss)
     totals = _run(logits, target, None, slopes, gradient, loss, target_logits, None, both=True)
-    return _finish(totals, logits.shape[1], loss)[0], gradient
+    return _finish(totals, logits.shape[1], loss)[0].where(weights != 0, 0), gradient
 
 
 def _rows(classes: int) -> int:
@@ -250,24 +270,27 @@ def _run(logits, target, pixels, slopes, gradient, loss, target_logits, ignore, 
     totals = logits.new_empty((batch, programs, 2 + 2 * rows) if forward else 1, dtype=torch.float32)
     if batch == 0:
         return totals
-    logits, target, pixels = (None if x is None else evenly(x) for x in (logits, target, pixels))
+    target = as_numbers(target)
+    weights, out = logits if pixels is None else as_numbers(pixels), logits if gradient is None else gradient
+    lines = not even(logits, target, weights, out)
     form = _LOGITS if target_logits else _PROBABILITIES if target.is_floating_point() else _LABELS
-    out = None if gradient is None else evenly(gradient)
     ignores = ignore is not None and torch.iinfo(target.dtype).min <= ignore <= torch.iinfo(target.dtype).max
     loss_kernel[(programs, batch)](
         logits,
         target,
-        logits if pixels is None else pixels,
+        weights,
         logits if slopes is None else slopes,
-        logits if out is None else out,
+        out,
         totals,
-        *strides(logits),
-        *strides(target),
-        *strides(logits if pixels is None else pixels)[::2],
-        *strides(logits if out is None else out),
+        *strides(logits, lines),
+        *strides(target, lines),
+        *(strides(weights, lines)[i] for i in (0, 2, 3, 4)),
+        *strides(out, lines),
         count,
+        *logits.shape[:-3:-1],
         classes,
         ignore if ignores else 0,
+        LINES=lines,
         LOSS=_LOSSES[loss],
         FORM=form,
         BINARY=classes == 1,
@@ -280,6 +303,4 @@ def _run(logits, target, pixels, slopes, gradient, loss, target_logits, ignore, 
         BLOCKS=_BLOCKS,
         num_warps=warps_of(rows),
     )
-    if out is not None and out is not gradient:
-        gradient.copy_(out)
     return totals

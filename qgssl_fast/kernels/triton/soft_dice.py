@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ._layout import evenly, strides
+from ._layout import as_numbers, even, offset, strides
 
 _BLOCK = 1024
 _BLOCKS = 16  # of a program
@@ -24,14 +24,23 @@ def dice_kernel(
     p_sample,
     p_class,
     p_pixel,
+    p_line,
+    p_plane,
     t_sample,
     t_class,
     t_pixel,
+    t_line,
+    t_plane,
     out_sample,
     out_class,
     out_pixel,
+    out_line,
+    out_plane,
     pixels,
+    width,
+    height,
     classes,
+    LINES: tl.constexpr,
     LABELS: tl.constexpr,
     GRADIENT: tl.constexpr,
     OF_TARGET: tl.constexpr,
@@ -48,17 +57,19 @@ def dice_kernel(
     for block in range(BLOCKS):
         at = (tl.program_id(0) * BLOCKS + block).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
         inside = at < pixels
+        t_at = t_ptr + sample * t_sample + offset(at, t_pixel, t_line, t_plane, width, height, LINES)
         if LABELS:
-            label = tl.load(t_ptr + sample * t_sample + at * t_pixel, mask=inside, other=0)
+            label = tl.load(t_at, mask=inside, other=0)
             t = (inside & (label == k + 1)).to(tl.float32)
         else:
-            t = tl.load(t_ptr + sample * t_sample + k * t_class + at * t_pixel, mask=inside, other=0.0).to(tl.float32)
-        p = tl.load(p_ptr + sample * p_sample + k * p_class + at * p_pixel, mask=inside, other=0.0).to(tl.float32)
+            t = tl.load(t_at + k * t_class, mask=inside, other=0.0).to(tl.float32)
+        p_at = p_ptr + sample * p_sample + k * p_class + offset(at, p_pixel, p_line, p_plane, width, height, LINES)
+        p = tl.load(p_at, mask=inside, other=0.0).to(tl.float32)
         if GRADIENT:
             other = p if OF_TARGET else t
             grad = other * tl.load(slopes_ptr + 2 * plane) + tl.load(slopes_ptr + 2 * plane + 1)
-            to = out_ptr + sample * out_sample + k * out_class + at * out_pixel
-            tl.store(to, grad.to(out_ptr.dtype.element_ty), mask=inside)
+            to = offset(at, out_pixel, out_line, out_plane, width, height, LINES)
+            tl.store(out_ptr + sample * out_sample + k * out_class + to, grad.to(out_ptr.dtype.element_ty), mask=inside)
         else:
             both_sum += p * t
             any_sum += p + t
@@ -89,25 +100,26 @@ def _run(probs: Tensor, target: Tensor, slopes: Tensor | None, gradient: Tensor 
     totals = probs.new_empty((batch * classes, programs, 2) if slopes is None else 1, dtype=torch.float32)
     if batch == 0:
         return totals
-    probs, target = evenly(probs), evenly(target)
-    out = None if gradient is None else evenly(gradient)
+    target = as_numbers(target)
+    out = probs if gradient is None else gradient
+    lines = not even(probs, target, out)
     dice_kernel[(programs, batch * classes)](
         probs,
         target,
         probs if slopes is None else slopes,
-        probs if out is None else out,
+        out,
         totals,
-        *strides(probs),
-        *strides(target),
-        *strides(probs if out is None else out),
+        *strides(probs, lines),
+        *strides(target, lines),
+        *strides(out, lines),
         count,
+        *probs.shape[:-3:-1],
         classes,
+        LINES=lines,
         LABELS=not target.is_floating_point(),
         GRADIENT=slopes is not None,
         OF_TARGET=of_target,
         BLOCK=_BLOCK,
         BLOCKS=_BLOCKS,
     )
-    if gradient is not None and out is not None and out is not gradient:
-        gradient.copy_(out)
     return totals
