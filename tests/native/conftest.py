@@ -195,6 +195,11 @@ REAL = [
 
 
 @pytest.fixture
+def sizes_of() -> dict[str, tuple[int, int, int]]:
+    return MACHINES
+
+
+@pytest.fixture
 def on_cpu(library, monkeypatch) -> OnCpu:
     """The package's CUDA kernels on CPU tensors."""
     fake = OnCpu(library("cuda_on_cpu"))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+from pathlib import Path
+
 import torch
 
 from qgssl_fast.kernels.reference import morph as reference
@@ -21,6 +24,22 @@ def guarded(shape: tuple[int, ...], density: float) -> torch.Tensor:
     mask.copy_(torch.rand(shape, generator=GENERATOR) < density)
     return mask
 
+
+spec = importlib.util.spec_from_file_location("suite", Path(__file__).parents[1] / "ops" / "test_devices.py")
+suite = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(suite)
+for size in suite.SIZES:
+    masks, other = suite.images(*size)[2:5], suite.images(*size, seed=1)[2:5]
+    for op in ("erode", "dilate"):
+        for radius in (1, 4):
+            got = getattr(morph, op)(masks, radius, backend="triton")
+            assert torch.equal(got, getattr(reference, op)(masks, radius)), (op, size, radius)
+    assert torch.equal(overlap(masks, other, backend="triton"), reference_overlap(masks, other)), size
+    turn = torch.eye(len(size), len(size) + 1).expand(3, -1, -1) * 1.3 - 0.1
+    got, want = (affine(masks, turn, backend=name) for name in ("triton", "reference"))
+    assert torch.equal(got, want), ("affine", size)
+    got, want = (elastic(masks, 3.4, 5.0, backend=name) for name in ("triton", "reference"))
+    assert torch.equal(got, want), ("elastic", size)
 
 CASES = [
     *(((2, 1, 1), radius, density) for radius in (0, 1) for density in (0.0, 1.0)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -12,8 +14,9 @@ from qgssl_fast.corruption import MaskBank
 from qgssl_fast.recipes.softness import Softness
 
 GPU = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
+INTERPRETED = ("triton",) if os.environ.get("TRITON_INTERPRET") == "1" else ()
 SERVED = [
-    *(pytest.param("cpu", name, id=f"cpu-{name}") for name in ("native", "reference")),
+    *(pytest.param("cpu", name, id=f"cpu-{name}") for name in ("native", "reference", *INTERPRETED)),
     *(pytest.param("cuda", name, id=f"cuda-{name}", marks=GPU) for name in ("cuda", "triton", "native", "reference")),
 ]
 FIELDS = ("masks", "quality", "overlap", "rows", "errors")
