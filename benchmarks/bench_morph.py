@@ -6,15 +6,14 @@ pytest benchmarks/bench_morph.py --benchmark-columns=min,median --benchmark-sort
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 
 import pytest
 import torch
 
 from qgssl_fast import backend
-from qgssl_fast.bench.case import Work, anything, copying, equal
-from qgssl_fast.bench.morph import CASES, ERODE, RADIUS, images, ours, want  # noqa: F401
+from qgssl_fast.bench.case import Work, equal
+from qgssl_fast.bench.morph import CASES, ERODE, ERODE_MANY, RADIUS, images, want  # noqa: F401
 from qgssl_fast.ops.morph import erode
 
 
@@ -26,24 +25,10 @@ def test_instruction_set(timed, isa):
     timed(ERODE, ERODE.contender("native").make())
 
 
-class TestFromMemory:
-    """512 masks: no cache holds them."""
-
-    CASE = dataclasses.replace(ERODE, title=ERODE.title + ", 512 masks")
-
-    @pytest.fixture(scope="class")
-    def many(self):
-        return images().repeat(8, 1, 1)
-
-    def test_ours(self, timed, many):
-        timed(self.CASE, Work(ours(many, "native"), len(many), equal(want(images()).repeat(8, 1, 1))))
-
-    def test_limit_copy(self, timed, many):
-        timed(self.CASE, Work(copying(2 * many.numel()), len(many), anything))
-
-    def test_limit_clone(self, timed, many):
-        """Like ours, into memory that is asked for each time."""
-        timed(self.CASE, Work(many.clone, len(many), equal(many)))
+def test_clone_from_memory(timed):
+    """Like ours, into memory that is asked for each time."""
+    many = images().repeat(8, 1, 1)
+    timed(ERODE_MANY, Work(many.clone, len(many), equal(many)))
 
 
 @pytest.mark.gpu

@@ -12,15 +12,15 @@ import argparse
 import json
 import statistics
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from machine import describe
+from pages import markdown, replaced, told
 
-from qgssl_fast.bench.steps import CASES, PHASES, Setting, measure, whole_step  # noqa: F401
+from qgssl_fast.bench.steps import CASES, PHASES, Setting, measure, timing_corruption, whole_step  # noqa: F401
 from qgssl_fast.files import write_text
 from qgssl_fast.training.engine import Engine
 
@@ -34,17 +34,9 @@ def test_case(timed, case, contender):
 def test_share_of_corruption(benchmark, preset, tmp_path):
     torch.set_num_threads(2)
     setting = Setting(preset, tmp_path)
-    engine, stage, spent = Engine(setting.config), setting.stage("quality"), []
+    engine, stage = Engine(setting.config), setting.stage("quality")
     engine.prepare(stage)
-    corruptor = stage.corruptor
-
-    def timed(*arguments, **options):
-        began = time.perf_counter()
-        out = corruptor(*arguments, **options)
-        spent.append(time.perf_counter() - began)
-        return out
-
-    stage.corruptor = timed
+    spent = timing_corruption(stage)
     benchmark.pedantic(whole_step(stage, engine), rounds=60, warmup_rounds=5)
     if benchmark.stats is not None:
         benchmark.extra_info["corruption_share"] = statistics.median(spent[5:]) / benchmark.stats.stats.median
@@ -53,16 +45,20 @@ def test_share_of_corruption(benchmark, preset, tmp_path):
 
 def table(found: dict[str, dict[str, Any]]) -> str:
     """Markdown."""
-    head = ["preset", "step", "whole step", "networks alone", "overhead", "usual way", "ratio"]
-    lines = [" | ".join(head), " | ".join(["---"] * len(head))]
+    head = ("preset", "step", "whole step", "networks alone", "overhead", "published way", "ratio")
+    lines = []
     for name, row in found.items():
         preset, phase = name.split(": ")
         usual = f"{1e3 / row['usual_ms']:.2f} steps/s" if "usual_ms" in row else "–"
         ratio = f"{row['times_usual']:.1f}" if "usual_ms" in row else "–"
         whole = f"{row['whole_ms']:.1f} ms, {1e3 / row['whole_ms']:.2f} steps/s"
-        cells = (preset, phase, whole, f"{row['networks_ms']:.1f} ms", f"{row['overhead']:.1%}", usual, ratio)
-        lines.append(" | ".join(cells))
-    return "\n".join(f"| {line} |" for line in lines)
+        lines.append((preset, phase, whole, f"{row['networks_ms']:.1f} ms", f"{row['overhead']:.1%}", usual, ratio))
+    return markdown(head, lines)
+
+
+def block(results: dict[str, Any]) -> str:
+    """The measured part of docs/training.md."""
+    return f"{told(results['machine'], results['command'])}\n\n{table(results['steps'])}"
 
 
 def main() -> None:
@@ -71,11 +67,11 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--out", type=Path, help="file of results to write; rows of other presets in it stay")
+    parser.add_argument("--out", type=Path, help="file of results to write")
     parser.add_argument("--docs", type=Path, help="page whose table to renew")
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
-    rows = json.loads(chosen.out.read_text(encoding="utf-8"))["steps"] if chosen.out and chosen.out.exists() else {}
+    rows = {}
     for preset in chosen.presets:
         with tempfile.TemporaryDirectory() as folder:
             setting = Setting(preset, Path(folder), chosen.device)
@@ -83,17 +79,12 @@ def main() -> None:
                 rows[f"{preset}: {name}"] = measure(setting, phase, chosen.rounds, usual=True)
                 print(table(rows).splitlines()[-1], flush=True)
     machine = describe() | {"threads": chosen.threads, "device": chosen.device}
+    command = f"python benchmarks/bench_step.py --presets {' '.join(chosen.presets)} --rounds {chosen.rounds}"
+    results = {"machine": machine, "command": command, "steps": rows}
     if chosen.out:
-        command = "python benchmarks/bench_step.py"
-        write_text(chosen.out, json.dumps({"machine": machine, "command": command, "steps": rows}, indent=1) + "\n")
+        write_text(chosen.out, json.dumps(results, indent=1) + "\n")
     if chosen.docs:
-        page = chosen.docs.read_text(encoding="utf-8")
-        head, rest = page.split("<!-- begin steps -->\n")
-        told = (
-            f"{machine['processor']}, {chosen.threads} thread(s), torch {machine['torch']}, commit {machine['commit']}"
-        )
-        rest = rest.split("<!-- end steps -->")[1]
-        write_text(chosen.docs, f"{head}<!-- begin steps -->\n{told}.\n\n{table(rows)}\n<!-- end steps -->{rest}")
+        write_text(chosen.docs, replaced(chosen.docs, "steps", block(results)))
 
 
 if __name__ == "__main__":

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from machine import describe
+from pages import replaced
 
 from qgssl_fast.files import write_text
 
 CONTENDERS = ("ours", "eager", "compiled", "monai_dice_ce", "monai_dice")
 # How many times faster than eager and than torch.compile it is meant to be.
 AIMS = {"weighted BCE+Dice": (10, 5), "weighted MSE": (5, 2.5), "CE+Dice": (4, None)}
-BEGIN, END = "<!-- begin losses-cpu -->\n", "<!-- end losses-cpu -->"
 
 
 def read(path: Path) -> dict[str, dict[str, Any]]:
@@ -58,27 +58,26 @@ def ratio(times: dict[str, Any], peer: str, aim: float | None) -> str:
     return f"{value:.1f}" + (f" ({aim:g})" if aim else "")
 
 
+def block(results: dict[str, Any]) -> str:
+    """The measured part of docs/losses.md."""
+    machine = results["machine"]
+    told = f"{machine['processor']}, one thread, torch {machine['torch']}, commit {machine['commit']}."
+    return f"{told}\n\n{table(results['cases'])}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("json", type=Path, help="what --benchmark-json wrote")
     parser.add_argument("--out", type=Path, help="file of results to write")
     parser.add_argument("--docs", type=Path, help="page whose table to renew")
     chosen = parser.parse_args()
-    found = read(chosen.json)
-    machine = describe()
+    command = "pytest benchmarks/bench_losses.py --benchmark-timer=time.process_time"
+    results = {"machine": describe(), "command": command, "cases": read(chosen.json)}
     if chosen.out:
-        results = {
-            "machine": machine,
-            "command": "pytest benchmarks/bench_losses.py --benchmark-timer=time.process_time",
-            "cases": found,
-        }
         write_text(chosen.out, json.dumps(results, indent=1) + "\n")
-    print(table(found))
+    print(table(results["cases"]))
     if chosen.docs:
-        page = chosen.docs.read_text(encoding="utf-8")
-        head, rest = page.split(BEGIN)
-        told = f"{machine['processor']}, one thread, torch {machine['torch']}, commit {machine['commit']}."
-        write_text(chosen.docs, f"{head}{BEGIN}{told}\n\n{table(found)}\n{END}{rest.split(END)[1]}")
+        write_text(chosen.docs, replaced(chosen.docs, "losses-cpu", block(results)))
 
 
 if __name__ == "__main__":

@@ -158,6 +158,6 @@ def case(name: str, title: str, shape: tuple[int, ...], peers: Mapping[str, Augm
 
 
 PEERS = {"albumentations": albumentations, "torchvision": torchvision, "kornia": kornia, "monai": monai}
-AUGMENT = case("augment", "augment 224x224 RGB with mask", IMAGES, PEERS)
+AUGMENT = case("augment_2d", "augment 224x224 RGB with mask", IMAGES, PEERS)
 AUGMENT_3D = case("augment_3d", "augment 64^3 with mask", VOLUMES, {"monai": monai})
 CASES = (AUGMENT, AUGMENT_3D)

@@ -86,4 +86,9 @@ ERODE_3D = Case(
     "erode_3d", "morph", "erode 7x7x7, 96^3", "volumes", 2 * 96**3,
     (*on_masks(volumes, want, ours, PEERS_3D, references=1), copy_limit(2 * 96**3, 2)),
 )  # fmt: skip
-CASES = (ERODE, ERODE_3D)
+ERODE_MANY = Case(
+    "erode_many", "morph", "erode 7x7, 224x224, 512 masks: no cache holds them", "masks", 2 * 224**2,
+    (on_masks(lambda: images().repeat(8, 1, 1), lambda masks: want(images()).repeat(8, 1, 1), ours, {})[0],
+     copy_limit(2 * 224**2, 512)),
+)  # fmt: skip
+CASES = (ERODE, ERODE_MANY, ERODE_3D)

@@ -152,6 +152,21 @@ def whole_step(stage: Stage, engine: Engine) -> Callable[[], None]:
     return step
 
 
+def timing_corruption(stage: Stage) -> list[float]:
+    """Has the seconds of each call of the stage's corruptor appended from now on."""
+    spent: list[float] = []
+    corruptor = stage.corruptor  # type: ignore[attr-defined]
+
+    def timed(*arguments: Any, **options: Any) -> Any:
+        began = time.perf_counter()
+        out = corruptor(*arguments, **options)
+        spent.append(time.perf_counter() - began)
+        return out
+
+    stage.corruptor = timed  # type: ignore[attr-defined]
+    return spent
+
+
 def usual_way(setting: Setting, phase: str, cv2: Any) -> PhaseOne | PhaseTwo:
     splits, side, c = setting.dataset.splits, setting.side, setting.config
     if phase == "quality":
@@ -168,6 +183,7 @@ def measure(setting: Setting, phase: str, rounds: int, usual: bool) -> dict[str,
     steps = {"whole": whole_step(stage, engine), "networks": networks_alone(stage, engine)}
     if usual and phase in PUBLISHED:
         steps["usual"] = usual_way(setting, phase, need("cv2")).step
+    spent = timing_corruption(stage) if phase == "quality" else []
     all_rounds = in_turns(steps, rounds)
     took = {name: values[len(values) // 5] for name, values in all_rounds.items()}
     found: dict[str, Any] = {f"{name}_ms": round(1e3 * value, 2) for name, value in took.items()}
@@ -178,6 +194,8 @@ def measure(setting: Setting, phase: str, rounds: int, usual: bool) -> dict[str,
     if "usual" in took:
         found["times_usual"] = round(took["usual"] / took["whole"], 2)
         found["usual_outside"] = round(max(1 - took["networks"] / took["usual"], 0), 4)
+    if spent:
+        found["corruption_share"] = round(statistics.median(spent) / statistics.median(all_rounds["whole"]), 5)
     engine.release()
     return found
 

@@ -233,6 +233,7 @@ def test_scaling_of_a_wrong_result_has_no_time(monkeypatch):
 def test_every_case_has_ours_and_a_limit_and_is_named_once():
     names = [case.name for case in suite.CASES]
     assert len(set(names)) == len(names)
+    assert not {case.family for case in suite.CASES} & set(names)
     for case in suite.CASES:
         assert [one.kind for one in case.contenders].count("ours") == 1, case.name
         assert [one.kind for one in case.contenders].count("limit") == 1, case.name
