@@ -29,14 +29,14 @@ FAMILIES = ["morph", "overlap", "warp", "corrupt", "edge", "spots", "shape", "pa
 
 def commands(part: str, work: Path) -> list[list[str]]:
     """What measures a part into `work`."""
-    python, out = sys.executable, str(work / part)
+    python, out = sys.executable, os.path.relpath(work / part, ROOT)
     return {
         "masks": [[*BENCH, "--only", *FAMILIES, "--out", out]],
         "losses": [[*BENCH, "--only", "losses", "--out", out]],
         "data": [[*BENCH, "--only", "augment", "store", "--out", out]],
         "scaling": [[*BENCH, "--only", "mix_paper", "mix_default", "--threads", "2", "--scaling", "--out", out]],
         "steps": [[python, "benchmarks/bench_step.py", "--presets", "cpu", "--rounds", "15",
-                   "--out", str(work / "step-cpu.json")]],
+                   "--out", os.path.relpath(work / "step-cpu.json", ROOT)]],
         "losses-table": [
             [python, "-m", "pytest", "-q", "benchmarks/bench_losses.py", "--benchmark-only",
              "--benchmark-timer=time.process_time", f"--benchmark-json={out}.json"],

@@ -77,10 +77,7 @@ def aims(results: Results) -> str:
         says = "–" if found is None else "reached" if found >= aim else "**short**"
         seconds = (number(ours["per_second"]), f"`{contender}`", number(other["per_second"]))
         rows.append((ours["title"], *seconds, number(found), f"{aim:g}", says))
-    head = ("work", "ours, a second", "beside", "it does", "ratio", "aim", "")
-    return f"{results.told('masks')} Losses: {results.told('losses')} Augmentation: {results.told('data')}\n\n" + (
-        markdown(head, rows)
-    )
+    return markdown(("work", "ours, a second", "beside", "it does", "ratio", "aim", ""), rows)
 
 
 def short(results: Results) -> str:
@@ -90,7 +87,7 @@ def short(results: Results) -> str:
         if found is not None and found < aim:
             title, why = results.row(case, "ours")["title"], results.reason(case, contender, "short")
             lines.append(f"- {title}, {found:.3g} instead of {aim:g} times `{contender}`: {why}")
-    return "**Short are**\n\n" + "\n".join(lines) if lines else "All are reached."
+    return "Short are\n\n" + "\n".join(lines) if lines else "All are reached."
 
 
 def table(results: Results, part: str) -> str:
@@ -102,7 +99,7 @@ def table(results: Results, part: str) -> str:
     for rows in cases.values():
         ours = next(row for row in rows if row["kind"] == "ours")
         peers = sorted((row for row in rows if row["kind"] == "peer"), key=lambda row: row["seconds_p50"] or 1e9)
-        beside = ", ".join(_peer(row) for row in peers if row["per_second"] or "not installed" not in row["why_not"])
+        beside = ", ".join(map(_peer, (row for row in peers if "not installed" not in row["why_not"])))
         ends = " to ".join(number(1 / ours[f"seconds_{end}"]) for end in ("p80", "p20")) if ours["per_second"] else "–"
         share = "–" if ours["share_of_limit"] is None else f"{ours['share_of_limit']:.0%}"
         name = f"{ours['title']} (`{ours['case']}`)"
