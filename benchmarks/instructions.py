@@ -21,8 +21,9 @@ import machine
 
 from qgssl_fast.files import write_text
 
-CASES = ("erode", "erode_3d", "dice", "elastic", "affine", "mix_paper", "row_jagged_5", "row_smooth_11", "row_polygon_5",
-         "row_largest_only", "row_holes_and_islands", "bce_dice", "mse", "ce_dice_4", "augment_2d")  # fmt: skip
+CASES = ("erode", "erode_3d", "dice", "elastic", "affine", "mix_paper", "row_jagged_5", "row_smooth_11",
+         "row_polygon_5", "row_largest_only", "row_holes_and_islands", "bce_dice", "mse", "ce_dice_4",
+         "augment_2d")  # fmt: skip
 TASKS = {"morph": "Morph", "affine": "Affine", "corrupt": "Corrupt", "elastic": "Elastic", "losses": "Loss",
          "overlap": "Overlap", "augment": "Augment"}  # fmt: skip
 MARK = "qg_avx2::soft_dice(qg::SoftDiceTask const&)"
@@ -69,13 +70,14 @@ def main() -> None:
     parser.add_argument("--count", action="store_true", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.count:
-        return count()
+        count()
+        return
     if shutil.which("valgrind") is None:
         raise SystemExit("instructions: valgrind is not installed")
     with tempfile.TemporaryDirectory() as folder:
         totals = counted(Path(folder))
     about = machine.describe()
-    lines = ["# Instructions of our kernels for one mask, pair or sample, on one thread, counted by valgrind's callgrind.",
+    lines = ["# Instructions of our kernels for one mask, pair or sample on one thread, counted by callgrind:",
              "# python benchmarks/instructions.py --out qgssl_fast/bench/instructions.toml",
              f"# commit {about['commit']}, torch {about['torch']}", "", "[avx2]"]  # fmt: skip
     lines += [f"{name} = {total:.0f}" for name, total in totals.items()]
