@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from argparse import ArgumentParser as Plain
 from dataclasses import fields
@@ -73,7 +74,7 @@ def run(settings: Namespace, words: list[str]) -> int:
     if not goes_on and not chosen:
         why = _reason(values["data"], values["device"])
         notes.insert(0, f"preset {preset}, chosen since {why} (--preset {'|'.join(list_presets())})")
-    console = Console()
+    console = Console(quiet=os.environ.get("RANK", "0") != "0")  # of several ranks one speaks
     for note in notes:
         console.print(note, highlight=False, soft_wrap=True)
     command = shlex.join(["qgssl-fast", "train", *words])

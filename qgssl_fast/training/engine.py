@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import torch
 import torch.distributed as dist
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
-from accelerate.utils import broadcast_object_list, gather_object
+from accelerate.utils import DistributedType, DynamoBackend, broadcast_object_list, gather_object
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -48,6 +49,7 @@ class Engine:
         if AcceleratorState._shared_state:  # a run before in this process, perhaps of another precision
             AcceleratorState._reset_state(reset_partial_state=not dist.is_initialized())
         self.accelerator = Accelerator(cpu=cpu, mixed_precision=precision, kwargs_handlers=[ddp])
+        _check_launch(self.accelerator)
         self.device = self.accelerator.device
         self.ranks, self.rank = self.accelerator.num_processes, self.accelerator.process_index
         self.main = self.accelerator.is_main_process
@@ -66,6 +68,11 @@ class Engine:
         """The parts of a step that this rank computes, one after the other."""
         count = self.ranks * self.accumulate
         return [Part(self.rank * self.accumulate + k, count) for k in range(self.accumulate)]
+
+    @property
+    def command(self) -> str:
+        """How such a run is started."""
+        return "qgssl-fast" if self.ranks == 1 else f"torchrun --nproc-per-node {self.ranks} -m qgssl_fast"
 
     def _agree(self, config: Config) -> None:
         if self.ranks == 1:
@@ -131,7 +138,9 @@ class Engine:
                 DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(
                     network, _never_used(stage, network)
                 )
-        prepared = self.accelerator.prepare(*stage.networks.values(), stage.optimizer)
+        with warnings.catch_warnings():  # what is to come in place of broadcast_buffers still sends them at first
+            warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
+            prepared = self.accelerator.prepare(*stage.networks.values(), stage.optimizer)
         stage.optimizer = prepared[-1]
         networks: list[Any] = [torch.compile(network) if self.compile else network for network in prepared[:-1]]
         stage.trained = dict(zip(stage.networks, networks))
@@ -233,6 +242,11 @@ class Engine:
             return flag
         return bool(mean_over_ranks(torch.full((), float(flag), device=self.device)))  # sync
 
+    def stop(self) -> NoReturn:
+        """Raise KeyboardInterrupt on all ranks together: a launcher ends those that are left when one is gone."""
+        self.accelerator.wait_for_everyone()
+        raise KeyboardInterrupt
+
     def scaler_state(self) -> dict[str, Any]:
         """The gradient scaler's numbers of fp16; empty otherwise."""
         return self.accelerator.scaler.state_dict() if self.accelerator.scaler is not None else {}
@@ -254,6 +268,17 @@ def _never_used(stage: Stage, network: nn.Module) -> list[str]:
         for name, value in network.named_buffers():
             value.copy_(buffers[name])
     return unused
+
+
+def _check_launch(accelerator: Accelerator) -> None:
+    """Raise InputError where `accelerate launch` was given what would change the training without a word."""
+    kind = accelerator.distributed_type
+    if kind not in (DistributedType.NO, DistributedType.MULTI_GPU, DistributedType.MULTI_CPU):
+        raise InputError(f"accelerate launch: wanted one process or several by DDP, got {kind.value}")
+    if (parts := accelerator.gradient_accumulation_steps) != 1:
+        raise InputError(f"accelerate launch: use --accumulate {parts}, not --gradient_accumulation_steps")
+    if accelerator.state.dynamo_plugin.backend != DynamoBackend.NO:
+        raise InputError("accelerate launch: use --compile true, not --dynamo_backend")
 
 
 def _check_device(config: Config) -> None:

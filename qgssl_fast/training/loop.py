@@ -10,7 +10,7 @@ from typing import Any
 
 from . import checkpoint, faults
 from .engine import Engine
-from .interrupt import Interrupt
+from .interrupt import Agreement, Interrupt
 from .logging import Log, Meter
 from .stage import Stage
 
@@ -48,6 +48,7 @@ def fit(stage: Stage, engine: Engine, folder: Path, log: Log) -> State:
         state = State(**found)
         engine.load_scaler(state.scaler)
         log.say(f"{stage.name}: goes on after step {state.step} of {stage.epochs * stage.steps_per_epoch}")
+    agreement = Agreement(stage.name, engine.device.type == "cuda")
     meter, began, saved = Meter(state.meter), time.perf_counter() - state.seconds, time.perf_counter()
 
     def save() -> None:
@@ -66,8 +67,7 @@ def fit(stage: Stage, engine: Engine, folder: Path, log: Log) -> State:
             state.step += 1
             advance()
             epoch, rest = divmod(state.step, stage.steps_per_epoch)
-            alone = interrupt.asked and engine.ranks == 1  # several ranks stop where they look, all at the same step
-            if rest and rest % engine.look_every and not alone:
+            if not agreement.stops(state.step, interrupt.asked) and rest and rest % engine.look_every:
                 continue
             meter.look()
             if rest == 0:
@@ -91,10 +91,10 @@ def fit(stage: Stage, engine: Engine, folder: Path, log: Log) -> State:
                 saved = time.perf_counter()
             if stop:
                 log.say(f"{stage.name}: stopped and saved after step {state.step}")
-                raise KeyboardInterrupt
-        if interrupt.asked:
+                engine.stop()
+        if engine.any_rank(interrupt.asked):
             save()
-            raise KeyboardInterrupt
+            engine.stop()
     state.seconds = time.perf_counter() - began
     if engine.main:
         stage.save(folder / "last.safetensors")

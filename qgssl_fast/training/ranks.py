@@ -7,7 +7,6 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn import functional as differentiable
 
 from .stage import Part
 
@@ -24,6 +23,20 @@ def mean_over_ranks(values: Tensor) -> Tensor:
     total = values.detach().clone()
     dist.all_reduce(total)
     return total / world()[1]
+
+
+class SumOverRanks(torch.autograd.Function):
+    """The sum of a tensor over all ranks, and its gradient: the sum of the ranks' gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        total = values.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return SumOverRanks.forward(ctx, gradients[0].contiguous())
 
 
 def own(count: int) -> slice:
@@ -96,9 +109,9 @@ class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
             return super().forward(x)
         axes, shape = [0, *range(2, x.ndim)], (1, -1, *[1] * (x.ndim - 2))
         count = x.numel() // x.shape[1] * world()[1]
-        mean = differentiable.all_reduce(x.sum(axes)) / count
+        mean = SumOverRanks.apply(x.sum(axes)) / count
         centred = x - mean.view(shape)
-        variance = differentiable.all_reduce(centred.square().sum(axes)) / count
+        variance = SumOverRanks.apply(centred.square().sum(axes)) / count
         if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
             self.num_batches_tracked += 1
             momentum = 0.1 if self.momentum is None else self.momentum

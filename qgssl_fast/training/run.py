@@ -69,7 +69,7 @@ def run(config: Config, console: Console | None = None, command: str = "") -> Pa
         try:
             Run(config, folder, log, methods, engine, command, began).everything()
         except KeyboardInterrupt:
-            log.say(f"\nstopped; go on with: qgssl-fast train --out {shlex.quote(str(folder))}")
+            log.say(f"\nstopped; go on with: {engine.command} train --out {shlex.quote(str(folder))}")
             raise
     return folder
 

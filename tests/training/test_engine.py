@@ -124,6 +124,19 @@ def test_compiled(make_stage, make_engine, monkeypatch):
     assert set(weights(compiled)) == set(weights(plain)), "a checkpoint's names do not depend on compilation"
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4", "use --accumulate 4, not --gradient_accumulation_steps"),
+        ("ACCELERATE_DYNAMO_BACKEND", "INDUCTOR", "use --compile true, not --dynamo_backend"),
+    ],
+)
+def test_what_accelerates_launcher_would_change_is_told(name, value, told, make_engine, monkeypatch):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=f"accelerate launch: {told}"):
+        make_engine()
+
+
 def test_what_this_machine_has_not(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(InputError, match=r"device: wanted cuda:1, but torch .* sees no CUDA device"):

@@ -206,3 +206,32 @@ def test_profile_of_a_short_stage(make_stage, make_engine, make_log, tmp_path):
     engine.profile_folder = tmp_path / "profile"
     fit(make_stage("weak", epochs=2, steps_per_epoch=2), engine, tmp_path, make_log(tmp_path))
     assert "networks" in (tmp_path / "profile" / "weak.txt").read_text()
+
+
+@pytest.mark.parametrize("name", ["quality", "segmenter/pseudo_label"])
+def test_nvtx_ranges_are_there_where_cuda_is(name, make_stage, make_engine, monkeypatch):
+    """Under Nsight Systems without --profile; torch's ranges stood in for."""
+    opened: list[str] = []
+    depth = [0]
+
+    class Range:
+        def __init__(self, text):
+            opened.append(text)
+
+        def __enter__(self):
+            depth[0] += 1
+
+        def __exit__(self, *_):
+            depth[0] -= 1
+
+    stage, engine = make_stage(name), make_engine()
+    engine.prepare(stage)
+    engine.take_step(0)
+    assert not opened, "a span costs something though nobody looks"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda.nvtx, "range", Range)
+    monkeypatch.setattr(spans, "_nvtx", True)
+    engine.take_step(5)
+    monkeypatch.undo()
+    assert {"data", "networks", "losses", "optimiser"} <= set(opened) <= set(spans.PARTS)
+    assert depth == [0]
