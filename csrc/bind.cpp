@@ -101,8 +101,8 @@ void affine(uintptr_t in, uintptr_t out, uintptr_t matrices, bool truncate, qg::
   check(result);
 }
 
-void augment(qg::AugmentPointers pointers, uint64_t seed, int64_t count, int channels, int axes, qg::Size size, int threads) {
-  qg::AugmentTask task = qg::augment_task(pointers, seed, count, channels, axes, size);
+void augment(qg::AugmentPointers pointers, uint64_t seed, int64_t count, qg::AugmentForm form, qg::Size size, int threads) {
+  qg::AugmentTask task = qg::augment_task(pointers, seed, count, form, size);
   task.threads = qg::usable_threads(threads);
   int result;
   {

@@ -28,17 +28,21 @@ struct AffineTask {
 
 // Sample i is image index[i] of `count` in the store, changed by what (seed, sample_ids[i]) draws from the tables (core/augment.h).
 struct AugmentTask {
-  const uint8_t* images;  // [count, channels, depth, height, width]
-  const uint8_t* masks;   // [count, depth, height, width] of any labels, or null
-  const int64_t* index;   // [batch], below count
+  const void* images;    // [count, channels, depth, height, width] of bytes, or of halves in [0, 1]
+  const uint8_t* masks;  // [count, depth, height, width] of any labels, or null; of bits [count, mask_planes, bytes] (kernels/reference)
+  const int64_t* index;  // [batch], below count
   const int64_t* sample_ids;
-  float *weak, *strong;  // [batch, channels, depth, height, width]; strong may be null
-  uint8_t* out_masks;    // [batch, depth, height, width], where there are masks
+  void *weak, *strong;  // [batch, channels, depth, height, width] of out_kind (NumberKind), or channels last; strong may be null
+  uint8_t* out_masks;   // [batch, depth, height, width], where there are masks
   const int64_t* geometry;
   const double* looks;  // 10 numbers a view
+  const float* scales;  // [2, channels]: what a channel is multiplied by at last, and what is added
   uint64_t seed;
   int64_t batch, count;
   int channels, axes;
+  int mask_planes;  // 0: bytes
+  int out_kind;     // kFloat, kHalf, kBrain
+  bool half_images, normalised, channels_last;
   int depth, height, width;
   int threads;
 };

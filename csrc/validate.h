@@ -17,8 +17,10 @@ constexpr int kLongestSide = 4096;  // px
 using Size = std::array<int64_t, 4>;  // batch, depth, height, width
 // in, out, its kind, bytes from one mask of out to the next and from one class to the next, numbers, errors, counts, quality, rows
 using Masks = std::array<int64_t, 10>;
-// images, masks, index, sample ids, weak, strong, masks out, geometry, looks
-using AugmentPointers = std::array<uintptr_t, 9>;
+// images, masks, index, sample ids, weak, strong, masks out, geometry, looks, scales
+using AugmentPointers = std::array<uintptr_t, 10>;
+// channels, axes, planes of bits in masks, whether images are halves, kind of the results, whether they are normalised, and channels last
+using AugmentForm = std::array<int32_t, 7>;
 // axes, classes, sides of a voxel along z and y over that along x in 1/4096
 using Frame = std::array<int32_t, 4>;
 // seed, sample ids, image ids, given rows
@@ -71,27 +73,36 @@ inline void check_warp(uintptr_t in, uintptr_t out, const Size& size, int axes) 
   require(size[1] <= kLongestSide && size[2] <= kLongestSide && size[3] <= kLongestSide, "masks must have sides up to 4096");
 }
 
-inline AugmentTask augment_task(const AugmentPointers& p, uint64_t seed, int64_t count, int channels, int axes, const Size& size) {
+inline AugmentTask augment_task(const AugmentPointers& p, uint64_t seed, int64_t count, const AugmentForm& form, const Size& size) {
+  const int channels = form[0], axes = form[1];
   check_warp(p[0], p[4], size, axes);
-  for (int k : {2, 3, 7, 8}) check_pointer(p[size_t(k)], size[0], "index, sample ids and tables");
+  for (int k : {2, 3, 7, 8, 9}) check_pointer(p[size_t(k)], size[0], "index, sample ids and tables");
   require((p[1] == 0) == (p[6] == 0), "masks come in and go out, or neither");
   require(channels >= 1 && channels <= 64, "channels must be 1..64, got " + std::to_string(channels));
+  require(form[2] >= 0 && form[2] <= 8, "planes of bits must be 0..8");
+  require(form[4] >= kFloat && form[4] <= kBrain, "kind of results must be 0..2");
   const auto index = at<const int64_t>(p[2]);
   for (int64_t i = 0; i < size[0]; ++i) require(index[i] >= 0 && index[i] < count, "index must be below the number of images");
-  return {at<const uint8_t>(p[0]),
+  return {at<const void>(p[0]),
           at<const uint8_t>(p[1]),
           index,
           at<const int64_t>(p[3]),
-          at<float>(p[4]),
-          at<float>(p[5]),
+          at<void>(p[4]),
+          at<void>(p[5]),
           at<uint8_t>(p[6]),
           at<const int64_t>(p[7]),
           at<const double>(p[8]),
+          at<const float>(p[9]),
           seed,
           size[0],
           count,
           channels,
           axes,
+          form[2],
+          form[4],
+          form[3] != 0,
+          form[5] != 0,
+          form[6] != 0,
           int(size[1]),
           int(size[2]),
           int(size[3]),

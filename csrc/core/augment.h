@@ -113,24 +113,4 @@ QG_HD int blur_taps(float sigma, int radius, float* taps) {
   return reach;
 }
 
-// x^power for 0 <= x <= 1, power > 0, to 1e-6: logarithm by its series in (m - 1) / (m + 1), exponential by Taylor's.
-QG_HD float power_of(float x, float power) {
-  int32_t bits;
-  __builtin_memcpy(&bits, &x, 4);
-  const int32_t shifted = bits - 0x3F3504F3;  // sqrt(1/2): the mantissa goes from there to sqrt(2)
-  const float exponent = float(shifted >> 23);
-  const int32_t inner = (shifted & 0x7FFFFF) + 0x3F3504F3;
-  float m, scale;
-  __builtin_memcpy(&m, &inner, 4);
-  const float t = (m - 1) / (m + 1), s = t * t;
-  const float logarithm = exponent + t * (2.885390082f + s * (0.961796694f + s * (0.577078016f + s * (0.412198583f + s * 0.320598898f))));
-  const float y = power * logarithm;  // <= 0, base 2
-  const int32_t rounded = int32_t(y - 0.5f), nearest = max_of(rounded, -126);
-  const float f = (y - float(nearest)) * 0.69314718f;
-  const float e = 1 + f * (1 + f * (0.5f + f * (0.166666667f + f * (0.0416666667f + f * (0.00833333333f + f * 0.00138888889f)))));
-  const int32_t raised = ((nearest + 127) << 23) & -int32_t(bits > 0x0DA24260);  // 0 up to 1e-30, without a branch
-  __builtin_memcpy(&scale, &raised, 4);
-  return e * scale;
-}
-
 }  // namespace QG_NAMESPACE

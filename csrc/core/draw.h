@@ -18,24 +18,32 @@ struct Draw {
   QG_HD Words4 block(uint32_t block, int plane = 0) const { return philox(block, stream + uint32_t(plane), sample, seed); }
   QG_HD uint32_t word(int i, int plane = 0) const { return block(uint32_t(i) / 4, plane).word[i % 4]; }
 #ifdef QG_LANES32
-  // Blocks first, first + 1, ...: one in each lane.
+  // Blocks first, first + 1, ...: one in each lane. Those with even and those with odd numbers are computed apart, a block in 64 bits whose
+  // higher halves do not matter: then a product is one instruction, and its halves are where they are wanted.
   QG_HD void blocks(uint32_t first, int plane, Lanes32::Vector word[4]) const {
     using L = Lanes32;
-    auto &c0 = word[0], &c1 = word[1], &c2 = word[2], &c3 = word[3];
-    c0 = L::add(L::ramp(), L::all(int(first)));
-    c1 = L::all(int(stream + uint32_t(plane)));
-    c2 = L::all(int(uint32_t(sample)));
-    c3 = L::all(int(uint32_t(sample >> 32)));
-    uint32_t k0 = uint32_t(seed), k1 = uint32_t(seed >> 32);
-    for (int round = 0; round < kPhiloxRounds; ++round, k0 += kPhiloxStep0, k1 += kPhiloxStep1) {
-      L::Vector high0, low0, high1, low1;
-      L::products(c0, L::all(int(kPhiloxFactor0)), high0, low0);
-      L::products(c2, L::all(int(kPhiloxFactor1)), high1, low1);
-      c0 = L::xor_of(L::xor_of(high1, c1), L::all(int(k0)));
-      c2 = L::xor_of(L::xor_of(high0, c3), L::all(int(k1)));
-      c1 = low1;
-      c3 = low0;
+    L::Vector c0[2], c1[2], c2[2], c3[2];
+    for (int odd = 0; odd < 2; ++odd) {
+      const L::Vector number = L::add(L::ramp(), L::all(int(first)));
+      c0[odd] = odd ? L::higher(number) : number;
+      c1[odd] = L::all(int(stream + uint32_t(plane)));
+      c2[odd] = L::all(int(uint32_t(sample)));
+      c3[odd] = L::all(int(uint32_t(sample >> 32)));
     }
+    const L::Vector factor0 = L::all(int(kPhiloxFactor0)), factor1 = L::all(int(kPhiloxFactor1));
+    uint32_t k0 = uint32_t(seed), k1 = uint32_t(seed >> 32);
+    for (int round = 0; round < kPhiloxRounds; ++round, k0 += kPhiloxStep0, k1 += kPhiloxStep1)
+      for (int odd = 0; odd < 2; ++odd) {
+        const L::Vector p0 = L::product(c0[odd], factor0), p1 = L::product(c2[odd], factor1);
+        c0[odd] = L::xor_of(L::higher(p1), c1[odd], L::all(int(k0)));
+        c2[odd] = L::xor_of(L::higher(p0), c3[odd], L::all(int(k1)));
+        c1[odd] = p1;
+        c3[odd] = p0;
+      }
+    word[0] = L::paired(c0[0], c0[1]);
+    word[1] = L::paired(c1[0], c1[1]);
+    word[2] = L::paired(c2[0], c2[1]);
+    word[3] = L::paired(c3[0], c3[1]);
   }
 #endif
 };

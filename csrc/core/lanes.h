@@ -32,12 +32,13 @@ struct Lanes32 {
   QG_HD static Vector down(Vector v) {  // without sign
     return _mm512_maskz_srli_epi32(0xFFFF, v, kBits);
   }
-  // The 64-bit products of words without sign: their high and low halves.
-  QG_HD static void products(Vector a, Vector b, Vector& high, Vector& low) {
-    const Vector even = _mm512_maskz_mul_epu32(0xFF, a, b), odd = _mm512_maskz_mul_epu32(0xFF, _mm512_maskz_srli_epi64(0xFF, a, 32), b);
-    low = _mm512_mask_blend_epi32(0xAAAA, even, _mm512_maskz_slli_epi64(0xFF, odd, 32));
-    high = _mm512_mask_blend_epi32(0xAAAA, _mm512_maskz_srli_epi64(0xFF, even, 32), odd);
+  // Of words without sign: 64-bit products of those with even numbers, the higher half of each such pair, and pairs of the lower halves.
+  QG_HD static Vector product(Vector a, Vector b) { return _mm512_maskz_mul_epu32(0xFF, a, b); }
+  QG_HD static Vector higher(Vector v) { return _mm512_maskz_srli_epi64(0xFF, v, 32); }
+  QG_HD static Vector paired(Vector even, Vector odd) {
+    return _mm512_mask_blend_epi32(0xAAAA, even, _mm512_maskz_slli_epi64(0xFF, odd, 32));
   }
+  QG_HD static Vector xor_of(Vector a, Vector b, Vector c) { return _mm512_maskz_ternarylogic_epi32(0xFFFF, a, b, c, 0x96); }
   // a[0], b[0], a[1], b[1] and so on, twice as many words as a vector has.
   QG_HD static void store_pairs(int32_t* to, Vector a, Vector b) {
     const Vector first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
@@ -121,11 +122,10 @@ struct Lanes32 {
   QG_HD static Vector down(Vector v) {
     return _mm256_srli_epi32(v, kBits);
   }
-  QG_HD static void products(Vector a, Vector b, Vector& high, Vector& low) {
-    const Vector even = _mm256_mul_epu32(a, b), odd = _mm256_mul_epu32(_mm256_srli_epi64(a, 32), b);
-    low = _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xAA);
-    high = _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xAA);
-  }
+  QG_HD static Vector product(Vector a, Vector b) { return _mm256_mul_epu32(a, b); }
+  QG_HD static Vector higher(Vector v) { return _mm256_srli_epi64(v, 32); }
+  QG_HD static Vector paired(Vector even, Vector odd) { return _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xAA); }
+  QG_HD static Vector xor_of(Vector a, Vector b, Vector c) { return xor_of(xor_of(a, b), c); }
   QG_HD static void store_pairs(int32_t* to, Vector a, Vector b) {
     const Vector low = _mm256_unpacklo_epi32(a, b), high = _mm256_unpackhi_epi32(a, b);
     store(to, _mm256_permute2x128_si256(low, high, 0x20));

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from qgssl_fast import backend as backends
 from qgssl_fast.errors import Faults, InputError
-from qgssl_fast.kernels.reference.augment import ONE, SCALES, Geometry, Look
+from qgssl_fast.kernels.reference.augment import ONE, SCALES, Finish, Geometry, Look
+from qgssl_fast.kernels.reference.packed import PackedMasks
 
 backends.register("augment", stem="augment", backends=("native", "reference"))
 
@@ -115,68 +116,86 @@ def image_only() -> Augmentation:
 
 
 class Views(NamedTuple):
-    """Two looks at the same batch: float32 [B, C, *S] in [0, 1] each, and masks uint8 [B, *S] or None."""
+    """Two looks at the same batch: [B, C, *S] each, and masks uint8 [B, *S] or None."""
 
     weak: Tensor
     strong: Tensor
     masks: Tensor | None
 
 
+Statistics = tuple[Sequence[float], Sequence[float]]
+
+
 @overload
 def augment(
-    images_u8: Tensor,
-    masks: Tensor,
+    images: Tensor,
+    masks: Tensor | PackedMasks,
     augmentation: Augmentation,
     *,
     seed: int,
     sample_ids: Tensor,
     index: Tensor | None = None,
+    normalisation: Statistics | None = None,
+    dtype: torch.dtype = torch.float32,
+    channels_last: bool = False,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor]: ...
 @overload
 def augment(
-    images_u8: Tensor,
+    images: Tensor,
     masks: None,
     augmentation: Augmentation,
     *,
     seed: int,
     sample_ids: Tensor,
     index: Tensor | None = None,
+    normalisation: Statistics | None = None,
+    dtype: torch.dtype = torch.float32,
+    channels_last: bool = False,
     backend: str = "auto",
 ) -> tuple[Tensor, None]: ...
 def augment(
-    images_u8: Tensor,
-    masks: Tensor | None,
+    images: Tensor,
+    masks: Tensor | PackedMasks | None,
     augmentation: Augmentation,
     *,
     seed: int,
     sample_ids: Tensor,
     index: Tensor | None = None,
+    normalisation: Statistics | None = None,
+    dtype: torch.dtype = torch.float32,
+    channels_last: bool = False,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor | None]:
-    """Augment a batch: images float32 [B, C, *S] in [0, 1] and masks uint8 [B, *S], under the same geometry.
+    """Augment a batch: images [B, C, *S] in [0, 1] and masks uint8 [B, *S], under the same geometry.
 
-    images_u8 uint8 [B, C, H, W] or [B, C, D, H, W]; masks uint8 [B, *S] of any labels, or None; sample_ids int64 [B] on
-    the same device. With index, int64 [B], images and masks are a store's, of which these rows are taken.
+    images uint8, or float16 in [0, 1], [B, C, H, W] or [B, C, D, H, W]; masks uint8 [B, *S] of any labels, or packed,
+    or None; sample_ids int64 [B] on the same device. With index, int64 [B], images and masks are a store's, of which
+    these rows are taken. normalisation: mean and standard deviation of each channel of images in [0, 1], taken off and
+    divided by at last; dtype: float32, float16 or bfloat16 of the result; channels_last: its memory format.
     Images are sampled linearly, masks by nearest neighbour; beyond the border both are reflected. A sample's result
     depends on (seed, sample id) alone, whatever stands in the batch beside it; masks and places of pixels are the same
     bits on every backend.
     """
     views = augment_views(
-        images_u8, masks, augmentation, None, seed=seed, sample_ids=sample_ids, index=index, backend=backend
-    )
+        images, masks, augmentation, None, seed=seed, sample_ids=sample_ids, index=index, normalisation=normalisation,
+        dtype=dtype, channels_last=channels_last, backend=backend,
+    )  # fmt: skip
     return views.weak, views.masks
 
 
 def augment_views(
-    images_u8: Tensor,
-    masks: Tensor | None,
+    images: Tensor,
+    masks: Tensor | PackedMasks | None,
     geometry: Augmentation,
     strong: Augmentation | None,
     *,
     seed: int,
     sample_ids: Tensor,
     index: Tensor | None = None,
+    normalisation: Statistics | None = None,
+    dtype: torch.dtype = torch.float32,
+    channels_last: bool = False,
     backend: str = "auto",
 ) -> Views:
     """A weak and a strong view of a batch that lie pixel on pixel.
@@ -184,29 +203,47 @@ def augment_views(
     geometry: the weak view, whose geometry both share; its look is the weak view's alone. strong: the look of the
     strong view (InputError if it asks for geometry of its own); None makes it the weak view. The rest as in `augment`.
     """
-    _check(images_u8, masks, seed, sample_ids, index)
+    _check(images, masks, seed, sample_ids, index)
     if strong is not None and (strong.flip or not strong.flips_only):
         raise InputError(
             "augment_views: strong must have no geometry (flip, rotate_deg, scale, translate), it is shared"
         )
-    if backend == "auto" and images_u8.device.type != "cpu":
+    finish = _finish(images.shape[1], normalisation, dtype, channels_last)
+    if backend == "auto" and images.device.type != "cpu":
         backend = "reference"  # plain torch on the device; the C++ kernel would bring the whole store to the host
-    kernel = backends.kernel("augment", images_u8.device, backend)
+    kernel = backends.kernel("augment", images.device, backend)
     if index is None:
-        index = torch.arange(len(images_u8), device=images_u8.device)
+        index = torch.arange(len(images), device=images.device)
     looks = (geometry.look(),) if strong is None else (geometry.look(), strong.look())
     if not len(index):
-        shape = (0, *images_u8.shape[1:])
-        made: Sequence[Tensor] = [torch.empty(shape, device=images_u8.device) for _ in looks]
-        made = made if masks is None else [*made, masks[:0].clone()]
+        made: Sequence[Tensor] = [finish.of(images[:0].to(torch.float32)) for _ in looks]
+        if masks is not None:
+            made = [*made, torch.empty((0, *images.shape[2:]), dtype=torch.uint8, device=images.device)]
     else:
-        made = kernel(images_u8, masks, index, geometry.geometry(), looks, seed, sample_ids)
+        made = kernel(images, masks, index, geometry.geometry(), looks, seed, sample_ids, finish)
     return Views(made[0], made[len(looks) - 1], None if masks is None else made[-1])
 
 
-def _check(images: Tensor, masks: Tensor | None, seed: int, sample_ids: Tensor, index: Tensor | None) -> None:
-    if images.dtype != torch.uint8:
-        raise TypeError(f"augment: images must be uint8, got {images.dtype}")
+def _finish(channels: int, normalisation: Statistics | None, dtype: torch.dtype, channels_last: bool) -> Finish:
+    if dtype not in (torch.float32, torch.float16, torch.bfloat16):
+        raise TypeError(f"augment: dtype must be float32, float16 or bfloat16, got {dtype}")
+    if normalisation is None:
+        return Finish(dtype, channels_last)
+    mean, deviation = (tuple(map(float, numbers)) for numbers in normalisation)
+    if len(mean) != channels or len(deviation) != channels:
+        raise InputError(
+            f"augment: normalisation must be {channels} means and deviations, got {len(mean)} and {len(deviation)}"
+        )
+    if not all(map(math.isfinite, mean + deviation)) or min(deviation) <= 0:
+        raise InputError(f"augment: normalisation must be finite with deviations > 0, got {mean} and {deviation}")
+    return Finish(dtype, channels_last, tuple(1 / d for d in deviation), tuple(-m / d for m, d in zip(mean, deviation)))
+
+
+def _check(
+    images: Tensor, masks: Tensor | PackedMasks | None, seed: int, sample_ids: Tensor, index: Tensor | None
+) -> None:
+    if images.dtype not in (torch.uint8, torch.float16):
+        raise TypeError(f"augment: images must be uint8 or float16, got {images.dtype}")
     if images.dim() not in (4, 5):
         raise InputError(f"augment: images must be [B, C, H, W] or [B, C, D, H, W], got {list(images.shape)}")
     batch = len(images) if index is None else len(index)
@@ -221,9 +258,17 @@ def _check(images: Tensor, masks: Tensor | None, seed: int, sample_ids: Tensor, 
         raise TypeError(f"augment: seed must be an int, got {seed!r}")
     if not 0 <= seed < 2**64:
         raise InputError(f"augment: seed must be in [0, 2^64), got {seed}")
-    if masks is not None and masks.dtype != torch.uint8:
-        raise TypeError(f"augment: masks must be uint8, got {masks.dtype}")
-    if masks is not None and masks.shape != images.shape[:1] + images.shape[2:]:
+    bits = masks.bits if isinstance(masks, PackedMasks) else masks
+    if bits is not None and bits.dtype != torch.uint8:
+        raise TypeError(f"augment: masks must be uint8, got {bits.dtype}")
+    if isinstance(masks, PackedMasks):
+        wanted = [len(images), masks.bits.shape[1], -(-math.prod(images.shape[2:]) // 8)]
+        if masks.shape != images.shape[2:] or list(masks.bits.shape) != wanted or not 1 <= wanted[1] <= 8:
+            raise InputError(
+                f"augment: packed masks must be {wanted} bits of {list(images.shape[2:])}, got "
+                f"{list(masks.bits.shape)} of {list(masks.shape)}"
+            )
+    elif masks is not None and masks.shape != images.shape[:1] + images.shape[2:]:
         raise InputError(f"augment: masks must be {[len(images), *images.shape[2:]]}, got {list(masks.shape)}")
-    if len({tensor.device for tensor in (images, masks, sample_ids, index) if tensor is not None}) > 1:
+    if len({tensor.device for tensor in (images, bits, sample_ids, index) if tensor is not None}) > 1:
         raise InputError("augment: images, masks, sample_ids and index must lie on the same device")

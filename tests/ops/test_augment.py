@@ -202,7 +202,7 @@ def test_inputs_that_are_not_contiguous():
 def test_wrong_inputs():
     images, masks, ids = batch()
     for error, pattern, arguments in (
-        (TypeError, "images must be uint8", (images.float(), masks, ids, 1)),
+        (TypeError, "images must be uint8 or float16", (images.float(), masks, ids, 1)),
         (TypeError, "masks must be uint8", (images, masks.bool(), ids, 1)),
         (TypeError, "sample_ids must be int64", (images, masks, ids.int(), 1)),
         (TypeError, "seed must be an int", (images, masks, ids, 1.0)),

@@ -3,7 +3,8 @@
 A sample depends on (seed, its id) alone. Words of the stream of geometry: 0 whether it moves, 1 angle, 2 scale, for
 each axis, depth first, whether it is flipped, then the shifts. Of a look: 0, 1 blur and its sigma, 2 whether colours
 change, 3 brightness, 4 contrast, 5 saturation, 6 gamma, 7, 8 noise and its deviation, then a gain for each channel.
-Noise of pixel p of the flattened image: word p % 64 // 16 of block 16 (p // 64) + p % 16.
+Noise of pixel p of the flattened image: half p % 128 // 64 (the lower first) of word p % 64 // 16 of block
+16 (p // 128) + p % 16.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from .packed import PackedMasks
 
 M0, M1, W0, W1, MASK = 0xD2511F53, 0xCD9E8D57, 0x9E3779B9, 0xBB67AE85, 0xFFFFFFFF
 ONE, HALF = 1 << 16, 1 << 15
@@ -48,24 +51,51 @@ class Look(NamedTuple):
     noise: float
 
 
+class Finish(NamedTuple):
+    """What a network wants: its dtype, channels last or not, and x scale + bias of each channel (empty: as it is)."""
+
+    dtype: torch.dtype = torch.float32
+    channels_last: bool = False
+    scale: tuple[float, ...] = ()
+    bias: tuple[float, ...] = ()
+
+    def of(self, images: Tensor) -> Tensor:
+        """float32 [B, C, *S] so finished."""
+        if self.scale:
+            scale, bias = (
+                zoom_table(numbers, images.device).to(torch.float32).view(-1, *[1] * (images.dim() - 2))
+                for numbers in (self.scale, self.bias)
+            )
+            images = images * scale + bias
+        return images.to(self.dtype, memory_format=self.layout(images.dim()))
+
+    def layout(self, dims: int) -> torch.memory_format:
+        last = torch.channels_last if dims == 4 else torch.channels_last_3d
+        return last if self.channels_last else torch.contiguous_format
+
+
 def augment(
     images: Tensor,
-    masks: Tensor | None,
+    masks: Tensor | PackedMasks | None,
     index: Tensor,
     geometry: Geometry,
     looks: tuple[Look, ...],
     seed: int,
     sample_ids: Tensor,
+    finish: Finish = Finish(),  # noqa: B008 (frozen)
 ) -> tuple[Tensor, ...]:
-    """images uint8 [N, C, *S], masks uint8 [N, *S] or None, index and sample_ids int64 [B].
+    """images uint8, or float16 in [0, 1], [N, C, *S]; masks uint8 [N, *S], packed or None; index, sample_ids int64 [B].
 
-    Returns float32 [B, C, *S] in [0, 1] for each look, in one geometry, then the masks uint8 [B, *S] if there are any.
+    Returns [B, C, *S] for each look, in one geometry, then the masks uint8 [B, *S] if there are any.
     """
     matrices = source_matrices(geometry, seed, sample_ids, tuple(images.shape[2:]))
     places = [reflected(t, n) for t, n in zip(source_places(matrices, images.shape[2:]), images.shape[2:])]
     moved = sample_linear(images[index], places)
-    made = [change_look(moved, look, seed, sample_ids, view) for view, look in enumerate(looks)]
-    return (*made, *([] if masks is None else [sample_nearest(masks[index], places)]))
+    made = [finish.of(change_look(moved, look, seed, sample_ids, view)) for view, look in enumerate(looks)]
+    if masks is None:
+        return tuple(made)
+    chosen = masks.unpacked(index) if isinstance(masks, PackedMasks) else masks[index]
+    return (*made, sample_nearest(chosen, places))
 
 
 def words(seed: int, sample_ids: Tensor, stream: int, first: Tensor) -> Tensor:
@@ -110,7 +140,7 @@ def cos_sin(degrees: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @lru_cache(maxsize=64)
-def zoom_table(inverse: tuple[int, ...], device: torch.device) -> Tensor:
+def zoom_table(inverse: tuple[float, ...], device: torch.device) -> Tensor:
     """On the device once: a copy from the host in every step would be waited for."""
     return torch.tensor(inverse, device=device)
 
@@ -175,9 +205,10 @@ def sample_nearest(masks: Tensor, places: list[Tensor]) -> Tensor:
 
 
 def sample_linear(images: Tensor, places: list[Tensor]) -> Tensor:
-    """float32 [B, C, *S] in [0, 1]: linear interpolation by weights of 1/256, exact in integers."""
+    """float32 [B, C, *S] in [0, 1]: linear interpolation by weights of 1/256, of bytes exact in integers."""
     batch, _, *shape = images.shape
-    flat = images.flatten(2).long()
+    whole = images.dtype == torch.uint8
+    flat = images.flatten(2).to(torch.int64 if whole else torch.float32)
     zero = torch.zeros((), dtype=torch.int64, device=images.device)
     corners = [(zero, zero + 1)]
     for t, side in zip(places, shape):
@@ -188,7 +219,8 @@ def sample_linear(images: Tensor, places: list[Tensor]) -> Tensor:
     for at, weight in corners:
         places_ = at.expand(batch, *shape).reshape(batch, 1, -1).expand(flat.shape)
         total += flat.gather(2, places_) * weight.expand(batch, *shape).reshape(batch, 1, -1)
-    return (total.to(torch.float32) * (1 / (255 * 256 ** len(shape)))).clamp_(max=1).view(images.shape)
+    largest = (255 if whole else 1) * 256 ** len(shape)
+    return (total.to(torch.float32) * (1 / largest)).clamp_(0, 1).view(images.shape)
 
 
 def change_look(images: Tensor, look: Look, seed: int, sample_ids: Tensor, view: int) -> Tensor:
@@ -217,13 +249,14 @@ def change_look(images: Tensor, look: Look, seed: int, sample_ids: Tensor, view:
 
 
 def noise(seed: int, sample_ids: Tensor, shape: tuple[int, ...], stream: int) -> Tensor:
-    """Nearly normal numbers, mean 0, deviation 1, float32 [B, *shape]: the sum of a word's four bytes, centred."""
+    """Nearly normal numbers, mean 0, deviation 1, float32 [B, *shape]: four nibbles of half a word."""
     size = math.prod(shape)
-    drawn = words(seed, sample_ids, stream, torch.arange(16 * -(-size // 64), device=sample_ids.device))
-    w = drawn.view(len(sample_ids), -1, 16, 4).transpose(2, 3).flatten(1)[:, :size]
-    total = (w & 0xFF) + (w >> 8 & 0xFF) + (w >> 16 & 0xFF) + (w >> 24)
-    # Four bytes: mean 4 * 127.5, variance 4 * (256^2 - 1) / 12.
-    return ((total - 510).to(torch.float32) * (1 / math.sqrt((256**2 - 1) / 3))).view(len(sample_ids), *shape)
+    drawn = words(seed, sample_ids, stream, torch.arange(16 * -(-size // 128), device=sample_ids.device))
+    w = drawn.view(len(sample_ids), -1, 16, 4).transpose(2, 3)
+    halves = torch.stack([w & 0xFFFF, w >> 16], 2).flatten(1)[:, :size]
+    total = (halves & 0xF) + (halves >> 4 & 0xF) + (halves >> 8 & 0xF) + (halves >> 12)
+    # Four nibbles: mean 4 * 7.5, variance 4 * (16^2 - 1) / 12.
+    return ((total - 30).to(torch.float32) * (1 / math.sqrt((16**2 - 1) / 3))).view(len(sample_ids), *shape)
 
 
 def color(images: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor, gains: Tensor) -> Tensor:
