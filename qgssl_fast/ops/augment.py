@@ -16,7 +16,7 @@ from qgssl_fast.errors import Faults, InputError
 from qgssl_fast.kernels.reference.augment import ONE, SCALES, Finish, Geometry, Look
 from qgssl_fast.kernels.reference.packed import PackedMasks
 
-backends.register("augment", stem="augment", backends=("native", "reference"))
+backends.register("augment", stem="augment", backends=("triton", "native", "reference"))
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,7 @@ def augment_views(
             "augment_views: strong must have no geometry (flip, rotate_deg, scale, translate), it is shared"
         )
     finish = _finish(images.shape[1], normalisation, dtype, channels_last)
-    if backend == "auto" and images.device.type != "cpu":
+    if backend == "auto" and images.device.type != "cpu" and backends.refusal("triton", images.device):
         backend = "reference"  # plain torch on the device; the C++ kernel would bring the whole store to the host
     kernel = backends.kernel("augment", images.device, backend)
     if index is None:

@@ -30,6 +30,10 @@ def test_interpreted_losses_are_near_the_reference():
     assert "ok" in run("triton_losses.py", TRITON_INTERPRET="1")
 
 
+def test_interpreted_augmentation_gives_the_references_values():
+    assert "ok" in run("triton_augment.py", TRITON_INTERPRET="1")
+
+
 def test_kernels_compile_for_gpus_without_spills(tmp_path):
     out = run("triton_compiled.py", TRITON_CACHE_DIR=str(tmp_path))
     assert out.count("window_kernel") == 9
@@ -39,3 +43,5 @@ def test_kernels_compile_for_gpus_without_spills(tmp_path):
     assert out.count("affine_kernel") == 9
     assert out.count("nodes_kernel") == 6
     assert out.count("elastic_kernel") == 9
+    assert out.count("move_kernel") == 15
+    assert out.count("look_kernel") == 9

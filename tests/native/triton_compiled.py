@@ -11,6 +11,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
+from qgssl_fast.kernels.triton.augment import _BLOCK, look_kernel, move_kernel
 from qgssl_fast.kernels.triton.losses import _BLOCKS, block_of, loss_kernel, warps_of
 from qgssl_fast.kernels.triton.morph import window_kernel
 from qgssl_fast.kernels.triton.overlap import overlap_kernel
@@ -47,6 +48,8 @@ MOST = {
     "affine_kernel": (128, 0),
     "nodes_kernel": (64, 0),
     "elastic_kernel": (160, 0),
+    "move_kernel": (160, 0),
+    "look_kernel": (160, 0),
 }
 KERNELS = [
     (
@@ -139,6 +142,39 @@ KERNELS = [
             **numbers(*LATTICE, "blocks"),
         },
         [{"AXES": axes, "WIDE": wide, "BLOCK": 256} for axes, wide in ((2, False), (3, False), (3, True))],
+    ),
+    *(
+        (
+            move_kernel,
+            {
+                "images": stored,
+                "masks": "*u8",
+                "index": "*i64",
+                "maps": "*i64",
+                "out": "*fp32",
+                "out_masks": "*u8",
+                **numbers("channels", "depth", "height", "width", "blocks", "planes"),
+                "scale": "fp32",
+            },
+            [{"AXES": axes, "MASKS": kind, "BLOCK": _BLOCK[axes]} for axes, kind in wanted],
+        )
+        for stored, wanted in (("*u8", ((2, 0), (2, 1), (2, 2), (3, 2))), ("*fp16", ((3, 1),)))
+    ),
+    (
+        look_kernel,
+        {
+            "images": "*fp32",
+            "out": "*bf16",
+            **numbers("matrices", "exponents", "deviations", kind="*fp32"),
+            "ids": "*i64",
+            "scales": "*fp32",
+            **numbers("channels", "pixels", "blocks", "channel_step", "pixel_step", "stream"),
+            **numbers("key_low", "key_high", kind="i64"),
+        },
+        [
+            {"COLOR": color, "GAMMA": gamma, "NOISE": noise, "SCALED": True, "BLOCK": 256}
+            for color, gamma, noise in ((True, True, True), (False, False, True), (True, False, False))
+        ],
     ),
 ]
 CUOBJDUMP = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"

@@ -17,10 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .augment_draw import ONE, between, cos_sin, numbers, words
 from .packed import PackedMasks
 
-M0, M1, W0, W1, MASK = 0xD2511F53, 0xCD9E8D57, 0x9E3779B9, 0xBB67AE85, 0xFFFFFFFF
-ONE, HALF = 1 << 16, 1 << 15
+HALF = 1 << 15
 GEOMETRY, LOOK, NOISE = 0x41000000, 0x41000001, 0x41000003  # streams of their own; + 1 for the second view's two
 SCALES = 256  # intervals of the table of zooms
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601-2
@@ -96,47 +96,6 @@ def augment(
         return tuple(made)
     chosen = masks.unpacked(index) if isinstance(masks, PackedMasks) else masks[index]
     return (*made, sample_nearest(chosen, places))
-
-
-def words(seed: int, sample_ids: Tensor, stream: int, first: Tensor) -> Tensor:
-    """Philox4x32-10: int64 [B, blocks, 4] of words below 2**32; `first`: block numbers int64 [blocks]."""
-    shape = (len(sample_ids), len(first))
-    a, c = first.expand(shape).clone(), (sample_ids & MASK)[:, None].expand(shape)
-    b, d = torch.full_like(a, stream), (sample_ids >> 32 & MASK)[:, None].expand(shape)
-    k0, k1 = seed & MASK, seed >> 32 & MASK
-    for _ in range(10):
-        # Products beyond 63 bits wrap to the same low 64 bits, of which both halves are taken.
-        p, q = a * M0, c * M1
-        a, b, c, d = (q >> 32 & MASK) ^ b ^ k0, q & MASK, (p >> 32 & MASK) ^ d ^ k1, p & MASK
-        k0, k1 = k0 + W0 & MASK, k1 + W1 & MASK
-    return torch.stack([a, b, c, d], 2)
-
-
-def numbers(seed: int, sample_ids: Tensor, stream: int, count: int) -> Tensor:
-    """The first `count` words: int64 [B, count]."""
-    blocks = torch.arange(-(-count // 4), device=sample_ids.device)
-    return words(seed, sample_ids, stream, blocks).flatten(1)[:, :count]
-
-
-def between(word: Tensor, low: int, high: int) -> Tensor:
-    """A whole number in [low, high]; bounds below 2**30."""
-    return low + (word * (high - low + 1) >> 32)
-
-
-def cos_sin(degrees: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosine and sine, Q16.16, of Q16.16 degrees: quarter turns taken off, then Taylor polynomials in Q28."""
-    quarter, one = 90 * ONE, 1 << 28
-    turns = (degrees + quarter // 2) // quarter
-    x = (degrees - turns * quarter) * 18740330 >> 18  # pi / 180 in Q30
-    square = x * x >> 28
-    s, c = torch.full_like(x, one), torch.full_like(x, one)
-    for k in (9, 7, 5, 3):
-        s = one - (square * s >> 28) // (k * (k - 1))
-        c = one - (square * c >> 28) // ((k - 1) * (k - 2))
-    s, c = (x * s >> 28) + 2048 >> 12, c + 2048 >> 12
-    rolled = torch.stack([c, -s, -c, s])
-    at = (turns & 3)[None]
-    return rolled.gather(0, at)[0], rolled.gather(0, at + 3 & 3)[0]
 
 
 @lru_cache(maxsize=64)
@@ -223,28 +182,52 @@ def sample_linear(images: Tensor, places: list[Tensor]) -> Tensor:
     return (total.to(torch.float32) * (1 / largest)).clamp_(0, 1).view(images.shape)
 
 
-def change_look(images: Tensor, look: Look, seed: int, sample_ids: Tensor, view: int) -> Tensor:
-    """Blur, colour, gamma, noise, each within [0, 1]; a new tensor."""
-    channels = images.shape[1]
+class Drawn(NamedTuple):
+    """A look of each sample: float32 [B], gains [B, C]; None: not asked for. The exponent is that of gamma."""
+
+    sigma: Tensor | None
+    brightness: Tensor | None
+    contrast: Tensor
+    saturation: Tensor
+    gains: Tensor
+    exponent: Tensor | None
+    deviation: Tensor | None
+
+
+def drawn_look(look: Look, seed: int, sample_ids: Tensor, view: int, channels: int) -> Drawn:
     w = numbers(seed, sample_ids, LOOK + view, 9 + channels)
     u = (w >> 8).to(torch.float32) * 2.0**-24
     v = 2 * u - 1
+    blurs, done, noisy = ((w[:, k] < chance).to(torch.float32) for k, chance in chances_of(look))
+    return Drawn(
+        blurs * u[:, 1] * look.blur if look.p_blur and look.blur else None,
+        done * v[:, 3] * look.brightness if look.p_color else None,
+        1 + done * v[:, 4] * look.contrast,
+        1 + done * v[:, 5] * look.saturation,
+        1 + done[:, None] * v[:, 9:] * look.color,
+        torch.exp(done * v[:, 6] * look.gamma) if look.p_color and look.gamma else None,
+        noisy * u[:, 8] * look.noise if look.p_noise and look.noise else None,
+    )
+
+
+def chances_of(look: Look) -> tuple[tuple[int, int], ...]:
+    """The words that decide on blur, colours and noise, and what they have to be below."""
+    return (0, look.p_blur), (2, look.p_color), (7, look.p_noise)
+
+
+def change_look(images: Tensor, look: Look, seed: int, sample_ids: Tensor, view: int) -> Tensor:
+    """Blur, colour, gamma, noise, each within [0, 1]; a new tensor."""
+    d = drawn_look(look, seed, sample_ids, view, images.shape[1])
     column = (-1, *[1] * (images.dim() - 1))
     made = images.clone()
-    if look.p_blur and look.blur:
-        sigma = (w[:, 0] < look.p_blur).to(torch.float32) * u[:, 1] * look.blur
-        made = blur(made, sigma, look.blur)
-    if look.p_color:
-        done = (w[:, 2] < look.p_color).to(torch.float32)
-        contrast, saturation = (1 + done * v[:, k] * s for k, s in ((4, look.contrast), (5, look.saturation)))
-        gains = 1 + done[:, None] * v[:, 9:] * look.color
-        made = color(made, done * v[:, 3] * look.brightness, contrast, saturation, gains)
-        made = made.clamp_(0, 1)
-        if look.gamma:
-            made = made.pow_(torch.exp(done * v[:, 6] * look.gamma).view(column))
-    if look.p_noise and look.noise:
-        deviation = (w[:, 7] < look.p_noise).to(torch.float32) * u[:, 8] * look.noise
-        made += noise(seed, sample_ids, tuple(images.shape[1:]), NOISE + view) * deviation.view(column)
+    if d.sigma is not None:
+        made = blur(made, d.sigma, look.blur)
+    if d.brightness is not None:
+        made = color(made, d.brightness, d.contrast, d.saturation, d.gains).clamp_(0, 1)
+    if d.exponent is not None:
+        made = made.pow_(d.exponent.view(column))
+    if d.deviation is not None:
+        made += noise(seed, sample_ids, tuple(images.shape[1:]), NOISE + view) * d.deviation.view(column)
     return made.clamp_(0, 1)
 
 
@@ -264,15 +247,23 @@ def color(images: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tens
 
     images float32 [B, C, *S]; brightness, contrast, saturation [B]; gains [B, C].
     """
-    batch, channels = images.shape[:2]
-    weights = images.new_tensor(LUMA) if channels == 3 else images.new_full((channels,), 1 / channels)
-    identity = torch.eye(channels, device=images.device)
+    flat = images.flatten(2)
+    matrix, bias = color_matrix(flat.mean(2, keepdim=True), brightness, contrast, saturation, gains)
+    return torch.baddbmm(bias, matrix, flat).view_as(images)
+
+
+def color_matrix(
+    means: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor, gains: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Matrix [B, C, C] and bias [B, 1, 1] of `color`; means [B, C, 1] of the channels."""
+    channels = means.shape[1]
+    weights = means.new_tensor(LUMA) if channels == 3 else means.new_full((channels,), 1 / channels)
+    identity = torch.eye(channels, device=means.device)
     blend = saturation[:, None, None] * identity + (1 - saturation)[:, None, None] * weights[None, None, :]
     matrix = blend * gains[:, None, :]
-    flat = images.reshape(batch, channels, -1)
-    mean = (matrix @ flat.mean(2, keepdim=True)).mean(1, keepdim=True)
+    mean = (matrix @ means).mean(1, keepdim=True)
     bias = (1 - contrast)[:, None, None] * mean + brightness[:, None, None]
-    return torch.baddbmm(bias, contrast[:, None, None] * matrix, flat).view_as(images)
+    return contrast[:, None, None] * matrix, bias
 
 
 def blur(images: Tensor, sigma: Tensor, largest: float) -> Tensor:
