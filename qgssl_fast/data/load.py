@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from qgssl_fast.data.checks import Progress, look_at_all
 from qgssl_fast.data.decode_volume import Volume
@@ -16,7 +17,7 @@ from qgssl_fast.data.judge import Conventions, Fault, checked_classes, judge
 from qgssl_fast.data.layout import SPLITS, Dataset
 from qgssl_fast.data.memory import allocate
 from qgssl_fast.data.resize import nearest, resize_image, to_channels
-from qgssl_fast.data.store import DeviceStore, estimate_bytes
+from qgssl_fast.data.store import DeviceStore, estimate_bytes, packed
 from qgssl_fast.data.store_cache import read_stores, store_key, write_stores
 from qgssl_fast.data.tiers import Placement, place
 from qgssl_fast.data.volumes import (
@@ -28,6 +29,7 @@ from qgssl_fast.data.volumes import (
     to_classes,
 )
 from qgssl_fast.errors import Faults, InputError
+from qgssl_fast.kernels.reference.packed import PackedMasks, bits_of, like
 
 
 def load_stores(
@@ -75,14 +77,16 @@ def load_stores(
 def _placed(
     stores: dict[str, DeviceStore], placement: Placement, device: torch.device, filed: bool
 ) -> dict[str, DeviceStore]:
-    tensors = [t for store in stores.values() for t in (store.images, store.masks) if t is not None]
-    tier, note = placement.choose(sum(t.nbytes for t in tensors), device, filed)
-    notes = [] if tier == "device" and placement.tier == "auto" else [note]
+    tensors = [t for store in stores.values() for t in (store.images, store.labels) if t is not None]
+    tier, note = placement.choose(sum(bits_of(t).nbytes for t in tensors), device, filed)
+
+    def placed(values: Tensor | PackedMasks | None) -> Tensor | PackedMasks | None:
+        return None if values is None else like(values, place(bits_of(values), tier, device, filed))
+
     return {
         split: replace(
-            store, images=place(store.images, tier, device, filed),
-            masks=None if store.masks is None else place(store.masks, tier, device, filed),
-            tier=tier, target=device, notes=[*store.notes, *notes],
+            store, images=place(store.images, tier, device, filed), labels=placed(store.labels), tier=tier,
+            target=device, notes=[*store.notes, note],
         )
         for split, store in stores.items()
     }  # fmt: skip
@@ -144,7 +148,7 @@ def _load_images(
         without = split == SPLITS[3] or any(case.mask is None for case in cases)
         stores[split] = DeviceStore(
             tensor[rows],
-            None if without else torch.from_numpy(masks[rows]),
+            None if without else packed(torch.from_numpy(masks[rows]), settled.num_classes),
             [case.name for case in cases],
             [seen.shape or (height, width) for seen in looks[rows]],
             settled,
@@ -203,7 +207,8 @@ def _load_volumes(
             for at in range(len(masks)):
                 masks[at] = to_classes(raw[rows.start + at], settled.labels)
         stores[split] = DeviceStore(
-            torch.from_numpy(images[rows]), None if masks is None else torch.from_numpy(masks),
+            torch.from_numpy(images[rows]),
+            None if masks is None else packed(torch.from_numpy(masks), settled.num_classes),
             [name for k in mine for name in names[k]], [looks[k].shape or size for k in mine for _ in names[k]],
             settled, notes, list(cases), [k - mine.start for k in mine for _ in names[k]], plan,
         )  # fmt: skip

@@ -17,6 +17,7 @@ from qgssl_fast.data.judge import Conventions
 from qgssl_fast.data.layout import Case, Dataset
 from qgssl_fast.data.volumes import VolumeOptions, VolumePlan
 from qgssl_fast.errors import InputError
+from qgssl_fast.kernels.reference.packed import PackedMasks, bits_of, like, pack_masks
 
 CHUNK = 256  # images that statistics() turns to float at once
 
@@ -25,14 +26,15 @@ CHUNK = 256  # images that statistics() turns to float at once
 class DeviceStore:
     """One split on one device.
 
-    images uint8 [N, C, *S]; masks uint8 [N, *S] of class numbers, or None for a split without masks; names: one a
-    sample; sizes: the files' (height, width) or (depth, height, width), to bring predictions back; conventions: how
-    files were read; notes: what to say. Of volumes: cases, the files that samples are slices or patches of, owner, the
-    number of each sample's case, and plan, by which whole volumes are read again.
+    images uint8 [N, C, *S]; labels: masks of class numbers, as bits or uint8 [N, *S], or None for a split without masks
+    (`masks` and `truth` have them as uint8); names: one a sample; sizes: the files' (height, width) or (depth, height,
+    width), to bring predictions back; conventions: how files were read; notes: what to say. Of volumes: cases, the
+    files that samples are slices or patches of, owner, the number of each sample's case, and plan, by which whole
+    volumes are read again.
     """
 
     images: Tensor
-    masks: Tensor | None
+    labels: Tensor | PackedMasks | None
     names: list[str]
     sizes: list[tuple[int, ...]]
     conventions: Conventions = field(default_factory=Conventions)
@@ -55,7 +57,7 @@ class DeviceStore:
         """None where batches are taken where the images lie."""
         if self.device == self.images.device and self.tier != "disk":
             return None
-        return Feeder([self.images, *([] if self.masks is None else [self.masks])], self.device)
+        return Feeder([self.images, *([] if self.labels is None else [bits_of(self.labels)])], self.device)
 
     def prefetch(self, indices: Tensor) -> None:
         """Begin to bring the batch at `indices`, int64 [B] on the CPU, to the device; nothing where it is there."""
@@ -102,34 +104,53 @@ class DeviceStore:
 
         `indices` lie where the images lie: on the device, or on the CPU for a store in host memory.
         """
+        images, labels = self._taken(indices)
+        return images, labels.unpacked() if isinstance(labels, PackedMasks) else labels
+
+    def _taken(self, indices: Tensor) -> tuple[Tensor, Tensor | PackedMasks | None]:
+        """Images and labels at `indices` on the device, labels as they are kept."""
         if self._feeder is not None:
             found = self._feeder.take(indices)
-            return found[0], found[1] if len(found) > 1 else None
-        return self.images.index_select(0, indices), None if self.masks is None else self.masks.index_select(0, indices)
+            return found[0], None if self.labels is None else like(self.labels, found[1])
+        bits = None if self.labels is None else like(self.labels, bits_of(self.labels).index_select(0, indices))
+        return self.images.index_select(0, indices), bits
+
+    @property
+    def masks(self) -> Tensor | None:
+        """All masks as uint8 [N, *S], unpacked anew at each look; None for a split that has none."""
+        return self.labels.unpacked() if isinstance(self.labels, PackedMasks) else self.labels
 
     @property
     def truth(self) -> Tensor:
-        """The masks uint8 [N, H, W] of a split that has them; InputError for one that has none."""
-        if self.masks is None:
-            raise InputError(f"a store of {len(self)} images has no masks")
-        return self.masks
+        """:attr:`masks` of a split that has them; InputError for one that has none."""
+        masks = self.masks
+        if masks is None:
+            raise self._without()
+        return masks
 
-    def source(self, indices: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    def _without(self) -> InputError:
+        return InputError(f"a store of {len(self)} images has no masks")
+
+    def source(self, indices: Tensor) -> tuple[Tensor, Tensor | PackedMasks | None, Tensor | None]:
         """(images, masks, index) as `ops.augment` takes them: the store itself where it lies on the device, so that the
         kernel gathers; else the batch, which has no index."""
         if self._feeder is None:
-            return self.images, self.masks, indices
-        return (*self.batch(indices), None)
+            return self.images, self.labels, indices
+        return (*self._taken(indices), None)
 
-    def labelled_source(self, indices: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    def labelled_source(self, indices: Tensor) -> tuple[Tensor, Tensor | PackedMasks, Tensor | None]:
         """:meth:`source` of a split that has masks; InputError for one that has none."""
-        images, masks, index = self.source(indices)
-        return images, self.truth if masks is None else masks, index
+        images, labels, index = self.source(indices)
+        if labels is None:
+            raise self._without()
+        return images, labels, index
 
     def pairs(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """The images uint8 [B, C, *S] and masks uint8 [B, *S] at `indices`; InputError where there are no masks."""
         images, masks = self.batch(indices)
-        return images, self.truth if masks is None else masks
+        if masks is None:
+            raise self._without()
+        return images, masks
 
     @property
     def num_classes(self) -> int:
@@ -140,15 +161,17 @@ class DeviceStore:
         """A store of the samples at `indices`."""
         chosen = torch.as_tensor(list(indices), dtype=torch.int64, device=self.images.device)
         images = self.images.index_select(0, chosen)
-        masks = None if self.masks is None else self.masks.index_select(0, chosen)
+        labels = None if self.labels is None else like(self.labels, bits_of(self.labels).index_select(0, chosen))
         names, sizes = [self.names[i] for i in indices], [self.sizes[i] for i in indices]
         owner = [self.owner[i] for i in indices] if self.owner else []
-        return replace(self, images=images, masks=masks, names=names, sizes=sizes, owner=owner, notes=list(self.notes))
+        return replace(
+            self, images=images, labels=labels, names=names, sizes=sizes, owner=owner, notes=list(self.notes)
+        )
 
     def to(self, device: str | torch.device) -> DeviceStore:
         """The same store on another device."""
-        masks = None if self.masks is None else self.masks.to(device)
-        return replace(self, images=self.images.to(device), masks=masks, tier="device", target=None)
+        labels = None if self.labels is None else self.labels.to(device)
+        return replace(self, images=self.images.to(device), labels=labels, tier="device", target=None)
 
     def statistics(self) -> tuple[list[float], list[float]]:
         """Mean and standard deviation (at least 1/255) of each channel over all pixels, for images in [0, 1]."""
@@ -163,6 +186,11 @@ class DeviceStore:
         mean, square = (total / len(self)).cpu()
         deviation = (square - mean.square()).clamp_min(1.0).sqrt()
         return (mean / 255).tolist(), (deviation / 255).tolist()
+
+
+def packed(masks: Tensor, classes: int) -> Tensor | PackedMasks:
+    """Masks as a store keeps them: as bits, where these take no more than half of the bytes."""
+    return pack_masks(masks, classes) if classes <= 16 else masks
 
 
 def estimate_bytes(images: int, masks: int, size: tuple[int, ...], channels: int = 3) -> int:

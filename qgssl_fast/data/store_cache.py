@@ -19,6 +19,7 @@ from qgssl_fast.data.judge import Conventions
 from qgssl_fast.data.layout import Dataset
 from qgssl_fast.data.tiers import newest_first
 from qgssl_fast.data.volumes import VolumeOptions, VolumePlan
+from qgssl_fast.kernels.reference.packed import PackedMasks, bits_of
 
 if TYPE_CHECKING:
     from qgssl_fast.data.store import DeviceStore
@@ -41,7 +42,7 @@ def store_key(dataset: Dataset, options: dict[str, Any]) -> str:
         (split, case.name, *(digests[path] for path in (case.image, *case.channels)), digests.get(case.mask or Path()))
         for split, case in cases
     ]
-    text = json.dumps([__version__, options, dataset.labels, rows], default=str)
+    text = json.dumps([__version__, "masks as bits", options, dataset.labels, rows], default=str)
     return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
 
 
@@ -61,9 +62,12 @@ def write_stores(key: str, stores: dict[str, DeviceStore]) -> bool:
         told: dict[str, Any] = {"splits": {}}
         for split, store in stores.items():
             np.save(beside / f"{split}-images.npy", store.images.numpy())
-            if store.masks is not None:
-                np.save(beside / f"{split}-masks.npy", store.masks.numpy())
-            told["splits"][split] = {"names": store.names, "sizes": store.sizes, "owner": store.owner}
+            if store.labels is not None:
+                np.save(beside / f"{split}-masks.npy", bits_of(store.labels).numpy())
+            told["splits"][split] = {
+                "names": store.names, "sizes": store.sizes, "owner": store.owner,
+                "bits": isinstance(store.labels, PackedMasks),
+            }  # fmt: skip
             told |= {"conventions": asdict(store.conventions), "notes": store.notes}
             told["plan"] = None if store.plan is None else asdict(store.plan)
         (beside / "store.json").write_text(json.dumps(told), encoding="utf-8")
@@ -98,12 +102,17 @@ def read_stores(key: str, dataset: Dataset) -> dict[str, DeviceStore] | None:
         plan = VolumePlan(options, tuple(told["plan"]["size"]), tuple(told["plan"]["labels"]))
     return {
         split: DeviceStore(
-            arrays[f"{split}-images"], arrays.get(f"{split}-masks"), found["names"],
+            arrays[f"{split}-images"], _labels(arrays, split, found["bits"]), found["names"],
             [tuple(size) for size in found["sizes"]], conventions, list(told["notes"]),
             list(dataset.splits[split]) if plan else [], found["owner"], plan,
         )
         for split, found in told["splits"].items()
     }  # fmt: skip
+
+
+def _labels(arrays: dict[str, torch.Tensor], split: str, bits: bool) -> torch.Tensor | PackedMasks | None:
+    masks = arrays.get(f"{split}-masks")
+    return PackedMasks(masks, tuple(arrays[f"{split}-images"].shape[2:])) if bits and masks is not None else masks
 
 
 def _mapped(path: Path) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 
 import numpy as np
@@ -11,6 +12,8 @@ import torch
 from qgssl_fast.data import Placement, VolumeOptions, checks, load_stores, memory, read_dataset, store_cache, tiers
 from qgssl_fast.data.feed import Feeder
 from qgssl_fast.errors import InputError
+from qgssl_fast.kernels.reference.packed import PackedMasks
+from qgssl_fast.ops.augment import augment, weak_view
 
 SPLITS = {"train": ["c0", "c1", "c2"], "val": ["c3"], "test": ["c4", "c5"]}
 
@@ -107,6 +110,30 @@ def test_every_tier_gives_the_same_batches(tree, cached, tier):
         assert torch.equal(masks, plain.masks[now])
     assert torch.equal(store.truth, plain.truth)
     assert torch.equal(store.subset([1, 3]).images, plain.images[[1, 3]])
+
+
+@pytest.mark.parametrize("tier", ["auto", "host", "disk"])
+@pytest.mark.parametrize("volumes", [False, True], ids=["images", "volumes"])
+def test_masks_are_kept_as_bits(tree, cached, tier, volumes):
+    """An eighth of their bytes (of three classes a quarter), in memory, in files and on their way to a kernel."""
+    root = tree.decathlon(splits=SPLITS).root if volumes else tree.whole(train=9).root
+    size, planes = ((4, 5, 6), 2) if volumes else ((13, 15), 1)
+    store = load_stores(read_dataset(root), size, placement=Placement(tier))["train"]
+    assert store.labels.bits.shape == (len(store), planes, -(-math.prod(size) // 8))
+    index = torch.tensor([2, 0, 2, 1])
+    images, labels, at = store.labelled_source(index)
+    assert isinstance(labels, PackedMasks)
+    given = {"seed": 3, "sample_ids": torch.arange(4)}
+    got = augment(images, labels, weak_view(), index=at, **given)
+    want = augment(store.images, store.truth, weak_view(), index=index, **given)
+    assert torch.equal(got[0], want[0])
+    assert torch.equal(got[1], want[1])
+    assert torch.equal(store.subset([2, 0]).truth, store.truth[[2, 0]])
+
+
+def test_the_tier_is_always_said(tree, cached):
+    store = load_stores(read_dataset(tree.whole(train=9).root), (12, 16))["train"]
+    assert [note for note in store.notes if "images lie in tier device" in note and "GB allowed" in note]
 
 
 def test_a_feeder_keeps_no_more_than_two_batches():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -42,12 +43,18 @@ class PackedMasks(NamedTuple):
 
 
 def pack_masks(masks: Tensor, classes: int) -> PackedMasks:
-    """masks uint8 [N, *S] of classes below `classes`, which has to be 2 or more."""
-    planes, size = max(1, (classes - 1).bit_length()), math.prod(masks.shape[1:])
-    bits = torch.empty(len(masks), planes, -(-size // 8), dtype=torch.uint8, device=masks.device)
-    powers = torch.arange(8, device=masks.device, dtype=torch.uint8)
-    for row, mask in enumerate(masks):  # one at a time: eight times the memory of a mask, not of all
-        flat = torch.nn.functional.pad(mask.flatten(), (0, -size % 8)).view(-1, 8)
-        for plane in range(planes):
-            bits[row, plane] = ((flat >> plane & 1) << powers).sum(1, dtype=torch.uint8)
-    return PackedMasks(bits, tuple(masks.shape[1:]))
+    """masks uint8 [N, *S] of classes below `classes`, up to 256."""
+    planes, values = max(1, (classes - 1).bit_length()), masks.flatten(1).cpu().numpy()
+    bits = np.empty((len(masks), planes, -(-values.shape[1] // 8)), np.uint8)
+    for plane in range(planes):
+        bits[:, plane] = np.packbits(values >> plane & 1, axis=1, bitorder="little")
+    return PackedMasks(torch.from_numpy(bits).to(masks.device), tuple(masks.shape[1:]))
+
+
+def bits_of(labels: Tensor | PackedMasks) -> Tensor:
+    return labels.bits if isinstance(labels, PackedMasks) else labels
+
+
+def like(labels: Tensor | PackedMasks, bits: Tensor) -> Tensor | PackedMasks:
+    """Other rows, or the same elsewhere, of `labels`, which keep their shape."""
+    return PackedMasks(bits, labels.shape) if isinstance(labels, PackedMasks) else bits
