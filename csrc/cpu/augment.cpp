@@ -39,7 +39,7 @@ struct Scratch {
 
   Scratch(void* memory, const Sizes& s, const qg::AugmentTask& task) {
     const auto take = [&](auto*& pointer, size_t count) {
-      pointer = reinterpret_cast<decltype(+pointer)>(static_cast<char*>(memory) + size);
+      pointer = reinterpret_cast<decltype(+pointer)>(uintptr_t(memory) + size);  // no memory: only its size is wanted
       size += (count * sizeof(*pointer) + 63) / 64 * 64;
     };
     const size_t row_size = size_t(s.padded), channels = size_t(s.channels);

@@ -44,7 +44,7 @@ def test_other_data_are_refused(stores, tmp_path):
     given = (torch.device("cpu"), 1, 0, "")
     write_record(tmp_path / "run.json", stores, *given)
     before = data_hash(stores)
-    mask = stores["train"].truth
+    mask = stores["train"].labels.bits
     mask[0, 0, 0] ^= 1
     try:
         assert data_hash(stores) != before
