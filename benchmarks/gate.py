@@ -3,11 +3,11 @@
 python benchmarks/gate.py [--write benchmarks/results/gate.json]
 
 Each ratio is how many times faster an operation is than a yardstick on the same core, in turns with it, one thread: a
-copy for what moves bytes, torch's max pooling for what computes, torch eager, SciPy or MONAI for the same work. Rounds
-are a few milliseconds and the fastest fifth counts, of both: a machine that is shared only ever makes them slower. What
-falls short is measured again, thrice at most, and the best counts. Committed ratios
-are per instruction set (one processor can run them all); gate.json says on which processor. On another one ratios are
-others too, and only a fall by more than half fails. A ratio that cannot be had is skipped by name, with the reason.
+copy for what moves bytes, torch's max pooling for what computes, torch eager, SciPy or MONAI for the same work. Times
+are the processor's, which other work on the machine does not stretch, and the fastest fifth of rounds counts, of both.
+What falls short is measured again, thrice at most, and the best counts. Committed ratios are per instruction set (one
+processor can run them all); gate.json says on which processor. On another one ratios are others too, and only a fall by
+more than half fails. A ratio that cannot be had is skipped by name, with the reason.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import argparse
 import json
 import statistics
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def prepare(ours: str, case: str, contender: str) -> tuple[Work, Work]:
 
 def measured(works: tuple[Work, Work], seconds: float) -> float:
     """The other's time for a thing over ours, each that of its fastest fifth of rounds."""
-    times = in_turns({"ours": works[0].run, "other": works[1].run}, seconds, fewest=7)
+    times = in_turns({"ours": works[0].run, "other": works[1].run}, seconds, 7, time.process_time)
     ours, other = (sorted(times[name])[len(times[name]) // 5] for name in ("ours", "other"))
     return (other / works[1].count) / (ours / works[0].count)
 

@@ -47,6 +47,7 @@ def commands(part: str, work: Path) -> list[list[str]]:
 
 
 PARTS = (*performance.PARTS, "gate")
+COUNTS = "qgssl_fast/bench/instructions.toml"
 
 
 def file_of(part: str, work: Path) -> Path:
@@ -86,6 +87,10 @@ def main() -> int:
     if lacking:
         print(f"not yet measured at {commit}: {', '.join(lacking)}; results and pages stay as they are")
         return 0
+    if shutil.which("valgrind"):
+        subprocess.run([sys.executable, "benchmarks/instructions.py", "--out", COUNTS], cwd=ROOT, env=environment)
+    else:
+        print("instructions: valgrind is not installed; the committed counts stay")
     for part in PARTS:
         name = {**performance.FILES, "gate": "gate.json"}.get(part, f"bench-{part}.json")
         shutil.copyfile(file_of(part, chosen.work), RESULTS / name)

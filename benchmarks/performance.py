@@ -19,7 +19,7 @@ import bench_step
 import losses_table
 from pages import markdown, number, replaced, told
 
-from qgssl_fast.bench import pictures
+from qgssl_fast.bench import pictures, report, suite
 from qgssl_fast.files import write_text
 
 if sys.version_info >= (3, 11):
@@ -156,6 +156,17 @@ def scaling(results: Results) -> str:
     return f"{results.told('scaling')}\n\n{markdown(head, lines)}"
 
 
+def instructions() -> str:
+    """What callgrind counted, of the kernels without AVX-512."""
+    cases = {case.name: case for case in suite.CASES}
+    lines = [
+        (f"{cases[name].title} (`{name}`)", isa, f"{count:,.0f}", f"{count / cases[name].bytes:.3g}")
+        for isa, counts in report.instructions().items()
+        for name, count in counts.items()
+    ]
+    return markdown(("work", "instruction set", "instructions for one", "for a byte"), lines)
+
+
 def slower(results: Results) -> str:
     rows = [row for row in results.rows if row["kind"] == "peer" and row["ratio"] is not None and row["ratio"] < 1]
     lines = []
@@ -172,6 +183,7 @@ def slower(results: Results) -> str:
 
 def page(results: Results, template: str) -> str:
     made = {
+        "instructions": instructions(),
         "aims": aims(results), "short": short(results), "steps": steps(results), "scaling": scaling(results),
         "slower": slower(results), "operations": table(results, "masks"), "losses": table(results, "losses"),
         "data": table(results, "data"),

@@ -6,16 +6,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from matplotlib.axes import Axes
+
 from ..reporting.style import COLOURS, FAINT, INK, figure
 
 
 def roofline(path: Path, rows: Sequence[dict[str, Any]], told: str) -> None:
     """Bytes a second that ours moves in each case, from the 20th to the 80th percentile, beside the fastest peer and
-    the copy of the same bytes. rows: of report.records; cases without bytes or without a time are left out."""
+    the copy of the same bytes. rows: of report.records; cases without bytes or without a time are left out. Where
+    instructions are known, a second picture beside it has them for each byte, below the copy's roof."""
     cases = [row for row in rows if row["kind"] == "ours" and row["per_second"] and row["bytes"]]
     cases.reverse()
-    with figure(path, 9, 1.4 + 0.27 * len(cases), "Bytes moved, beside a copy of the same bytes") as fig:
-        ax = fig.add_subplot()
+    known = [row for row in cases if row["instructions"]]
+    with figure(path, 15 if known else 9, 1.4 + 0.27 * max(len(cases), 8 if known else 0), "Bytes moved") as fig:
+        axes = fig.subplots(1, 2 if known else 1, squeeze=False)[0]
+        ax = axes[0]
+        if known:
+            _by_instructions(axes[1], known, rows)
         for y, ours in enumerate(cases):
             size, beside = ours["bytes"] / 1e9, [row for row in rows if row["case"] == ours["case"]]
             limits = [size * row["per_second"] for row in beside if row["kind"] == "limit" and row["per_second"]]
@@ -42,6 +49,28 @@ def roofline(path: Path, rows: Sequence[dict[str, Any]], told: str) -> None:
                              ("copy of the same bytes", {"color": INK})):  # fmt: skip
             ax.plot([], [], label=label, **style)  # type: ignore[arg-type]
         fig.legend(loc="outside upper right", ncols=3)
+
+
+def _by_instructions(ax: Axes, known: Sequence[dict[str, Any]], rows: Sequence[dict[str, Any]]) -> None:
+    """GB a second against instructions for a byte; slanted lines are instructions a nanosecond."""
+    places = [(row["instructions"] / row["bytes"], row["bytes"] * row["per_second"] / 1e9) for row in known]
+    names = {row["case"] for row in known}
+    copies = [r["bytes"] * r["per_second"] / 1e9 for r in rows if r["kind"] == "limit" and r["case"] in names]
+    ends = min(x for x, _ in places) / 3, max(x for x, _ in places) * 3
+    for row, (x, y) in zip(known, places):
+        ax.plot(x, y, "o", color=COLOURS[0])
+        ax.annotate(row["case"], (x, y), xytext=(5, 4), textcoords="offset points", fontsize=7.5)
+    if copies:
+        ax.plot(ends, [max(copies)] * 2, color=INK)
+    for rate in (1, 4, 16):
+        ax.plot(ends, [rate / x for x in ends], "--", color=FAINT, linewidth=1)
+        ax.annotate(f"{rate} a ns", (ends[1], rate / ends[1]), fontsize=7.5, color=FAINT, ha="right")
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    for side in (ax.xaxis, ax.yaxis):
+        side.set_major_formatter("{x:g}")
+    ax.set_xlabel("instructions for a byte read or written")
+    ax.set_ylabel("GB a second")
 
 
 def scaling(path: Path, rows: Sequence[dict[str, Any]], told: str) -> None:

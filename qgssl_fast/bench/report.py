@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
@@ -21,18 +23,36 @@ from ..kernels import native
 from ..training.record import environment
 from .suite import Result
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 PEERS = ("opencv-python-headless", "opencv-python", "scipy", "scikit-image", "kornia", "monai", "torchio", "fastmorph",
          "albumentations", "torchvision")  # fmt: skip
 COLUMNS = ("case", "family", "title", "unit", "contender", "kind", "per_second", "seconds_p20", "seconds_p50",
-           "seconds_p80", "rounds", "ratio", "share_of_limit", "bytes", "why_not")  # fmt: skip
+           "seconds_p80", "rounds", "ratio", "share_of_limit", "bytes", "instructions", "why_not")  # fmt: skip
 MACHINE = ("device", "processor", "isa", "threads", "torch", "qgssl_fast", "commit")
 
 
 def machine() -> dict[str, Any]:
     """Device, instruction set, threads, versions (peers' too), commit."""
     found = environment(torch.device("cpu"))
-    isa = native.cpu().isa() if native.refusal() is None else None
-    return found | {"isa": isa, "qgssl_fast": __version__, "peers": _versions()}
+    return found | {"isa": isa(), "qgssl_fast": __version__, "peers": _versions()}
+
+
+def isa() -> str | None:
+    """The instruction set of the C++ kernels in use; None without them."""
+    return native.cpu().isa() if native.refusal() is None else None
+
+
+@functools.cache
+def instructions() -> dict[str, dict[str, float]]:
+    """By instruction set and case: instructions for one thing, on one thread, as benchmarks/instructions.py counts."""
+    found: dict[str, dict[str, float]] = tomllib.loads(
+        Path(__file__).with_name("instructions.toml").read_text(encoding="utf-8")
+    )
+    return found
 
 
 def told(found: dict[str, Any]) -> str:
@@ -56,8 +76,9 @@ def records(results: Sequence[Result]) -> list[dict[str, Any]]:
     """A dictionary a contender, with the keys of COLUMNS; times are seconds for one thing.
 
     ratio: how many times faster ours is than a peer. share_of_limit: of ours. bytes: read and written for one thing.
+    instructions: of ours for one thing, where they are known for the instruction set in use.
     """
-    found = []
+    found, counted = [], instructions().get(isa() or "", {})
     for result in results:
         case = result.case
         for row in result.rows:
@@ -67,6 +88,7 @@ def records(results: Sequence[Result]) -> list[dict[str, Any]]:
             record |= {f"seconds_{key}": values[key] for key in ("p20", "p50", "p80")}
             record |= {"per_second": row.per_second, "ratio": result.ratio(row) if row.kind == "peer" else None}
             record["share_of_limit"] = result.share if row.kind == "ours" else None
+            record["instructions"] = counted.get(case.name) if row.kind == "ours" else None
             found.append({key: record[key] for key in COLUMNS})
     return found
 

@@ -144,6 +144,25 @@ def test_a_red_check_gives_1_and_no_figure(toys, bench):
     assert all(row["per_second"] is None for row in json.loads((out / "bench.json").read_text())["rows"])
 
 
+def test_instructions_where_they_are_known(toys, bench, monkeypatch, tmp_path):
+    monkeypatch.setattr(report, "instructions", lambda: {"avx2": {"tiny": 640.0}})
+    monkeypatch.setattr(report, "isa", lambda: "avx2")
+    _, _, out = bench()
+    rows = {row["contender"]: row for row in json.loads((out / "bench.json").read_text())["rows"]}
+    assert (rows["native"]["instructions"], rows["peer"]["instructions"]) == (640.0, None)
+    wide = Image.open(out / "roofline.png").width
+    monkeypatch.setattr(report, "isa", lambda: "avx512")
+    _, _, out = bench()
+    assert Image.open(out / "roofline.png").width < wide
+
+
+def test_counted_instructions_are_of_cases():
+    cases = {case.name: case for case in suite.CASES}
+    for counts in report.instructions().values():
+        for name, count in counts.items():
+            assert 0.1 < count / cases[name].bytes < 100, name
+
+
 def test_compare(toys, bench):
     _, _, before = bench(out="before")
     path = before / "bench.json"
