@@ -26,9 +26,10 @@ def to_unit(data: torch.Tensor) -> torch.Tensor:
 
 
 class nnUNetTrainerQualityGuided(nnUNetTrainer):
-    def initialize(self):
-        super().initialize()
-        self.teacher = copy.deepcopy(self.network).eval().requires_grad_(False)
+    def on_train_start(self):  # after a checkpoint or pretrained weights were loaded: the teacher begins with them
+        super().on_train_start()
+        network = getattr(self.network, "module", self.network)  # without DDP's and torch.compile's wrappers
+        self.teacher = copy.deepcopy(getattr(network, "_orig_mod", network)).eval().requires_grad_(False)
         predictor = QualityPredictor.load(os.environ["QGSSL_PREDICTOR"]).to(self.device)
         self.guide = QualityGuide(predictor, threshold=0.5, temperature=2.0)
         self.unlabelled = set(Path(os.environ["QGSSL_UNLABELLED"]).read_text().split())

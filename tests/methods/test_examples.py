@@ -72,7 +72,7 @@ class StandIn:
         pairs = zip(output, target) if isinstance(output, list) else [(output, target)]
         return sum(torch.nn.functional.cross_entropy(o, t[:, 0].long()) for o, t in pairs)
 
-    def initialize(self):
+    def on_train_start(self):
         pass
 
 
@@ -91,16 +91,16 @@ class Levels(torch.nn.Module):
 @pytest.mark.parametrize("levels", [1, 2])
 @pytest.mark.parametrize("unlabelled", [["b"], ["a", "b"], []])
 def test_nnunet_trainer(levels, unlabelled, tmp_path, monkeypatch):
-    """The trainer's step, on nnU-Net's own base class where it is installed (initialize and data left out)."""
+    """The trainer's step, on nnU-Net's own base class where it is installed (network and data left out)."""
     try:
         from nnunetv2.training.nnUNetTrainer import nnUNetTrainer as module
     except ImportError:
         module = types.ModuleType("nnUNetTrainer")
-        module.nnUNetTrainer = type("nnUNetTrainer", (), {"initialize": lambda self: None})
+        module.nnUNetTrainer = type("nnUNetTrainer", (), {"on_train_start": lambda self: None})
         for name in ("nnunetv2", "nnunetv2.training", "nnunetv2.training.nnUNetTrainer"):
             monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
         monkeypatch.setitem(sys.modules, "nnunetv2.training.nnUNetTrainer.nnUNetTrainer", module)
-    monkeypatch.setattr(module.nnUNetTrainer, "initialize", lambda self: None)
+    monkeypatch.setattr(module.nnUNetTrainer, "on_train_start", lambda self: None)
     (tmp_path / "names.txt").write_text("\n".join(unlabelled))
     file = QualityPredictor("small", 2, 1, 3, options={"features": [8]}).save(tmp_path / "quality.safetensors")
     monkeypatch.setenv("QGSSL_PREDICTOR", str(file))
@@ -109,7 +109,7 @@ def test_nnunet_trainer(levels, unlabelled, tmp_path, monkeypatch):
     trainer = cls.__new__(cls)
     vars(trainer).update(vars(StandIn(levels)))
     trainer.loss = StandIn(levels).loss
-    trainer.initialize()
+    trainer.on_train_start()
     trainer.guide.threshold = 0.0
     data, target = torch.randn(2, 1, 16, 16), torch.randint(0, 3, (2, 1, 16, 16))
     targets = [target, target[..., ::2, ::2]] if levels == 2 else target
@@ -119,6 +119,17 @@ def test_nnunet_trainer(levels, unlabelled, tmp_path, monkeypatch):
     assert losses[-1] < losses[0]
     assert any(not torch.equal(a, b) for a, b in zip(taught, trainer.teacher.parameters()))
     assert all(p.grad is None for p in trainer.teacher.parameters())
+
+
+@pytest.mark.slow
+def test_nnunet_trains(tmp_path):
+    """Planning, preprocessing and two epochs of three steps in nnU-Net itself, on discs; continued after the first."""
+    pytest.importorskip("nnunetv2", reason="nnunetv2 is not installed")
+    script = Path(__file__).with_name("nnunet_tiny.py")
+    command = [sys.executable, str(script), str(tmp_path), str(EXAMPLES / "nnunet_trainer.py")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
+    assert "2 epochs" in done.stdout
 
 
 def test_examples_are_short():
