@@ -167,7 +167,8 @@ struct Moving {
       for (int c = 0; c < kPlanes / 2; ++c) {
         if (c >= count) continue;
         typedef uint32_t Words __attribute__((vector_size(4 * kLanes)));
-        const Words sum = reinterpret_cast<Words>(sums[2 * c] * (256 - far) + sums[2 * c + 1] * far);
+        const Words near = reinterpret_cast<Words>(sums[2 * c]), next = reinterpret_cast<Words>(sums[2 * c + 1]);
+        const Words sum = near * uint32_t(256 - far) + next * uint32_t(far);  // up to 255 2^24
         put(first + c, z, y, x, __builtin_convertvector(sum, Floats) * scale);
       }
     });

@@ -80,8 +80,8 @@ QG_ROW void row_places(const SourceMap& map, int y, const Extent& extent, const 
   const int64_t tx = map.row[2][1] * y + map.row[2][3] + half, ty = map.row[1][1] * y + map.row[1][3] + half;
   int32_t step_x[16], step_y[16];
   for (int k = 0; k < 16; ++k) {
-    step_x[k] = int32_t(sx) * k;
-    step_y[k] = int32_t(sy) * k;
+    step_x[k] = int32_t(sx * k);
+    step_y[k] = int32_t(sy * k);
   }
   for (int x = 0; x < width; x += 16) {
     const int64_t first_x = tx + sx * x, first_y = ty + sy * x;
