@@ -2,12 +2,33 @@
 #include "../core/morph.h"
 
 #include "masks.h"
+#include "strung.h"
 
 QG_DECLARE_KERNELS(QG_NAMESPACE)
 
 namespace QG_NAMESPACE {
 
+namespace {
+
+int morph_strung(const qg::MorphTask& task) {
+  const Strung strung(task);
+  if (strung.failed()) return 1;
+  const size_t pixels = size_t(task.height) * size_t(task.width);
+  const bool large = is_large(task.batch * int64_t(pixels));
+  return for_masks(task.batch, task.threads, strung.bytes(), [&](int64_t sample, void* memory) {
+    const uint8_t* const in = task.in + size_t(sample) * pixels;
+    uint8_t* const out = task.out + size_t(sample) * pixels;
+    if (large && reinterpret_cast<uintptr_t>(out) % 64 == 0)
+      strung.run<true>(in, out, memory);
+    else
+      strung.run<false>(in, out, memory);
+  });
+}
+
+}  // namespace
+
 int morph(const qg::MorphTask& task) {
+  if (Strung::serves(task)) return morph_strung(task);
   const SerialTeam team;
   const Extent extent{task.depth, task.height, task.width};
   const Plane plane{nullptr, extent, column_stride<uint64_t>(extent)};

@@ -49,7 +49,7 @@ template <bool kPast>
 QG_HD void put64(uint64_t bits, uint8_t one, uint8_t* to) {
   (void)one;
 #if defined(__AVX512BW__)
-  const __m512i v = _mm512_maskz_set1_epi8(bits, 1);
+  const __m512i v = _mm512_maskz_mov_epi8(bits, _mm512_set1_epi8(1));
   kPast ? _mm512_stream_si512(reinterpret_cast<__m512i*>(to), v) : _mm512_storeu_si512(to, v);
 #elif defined(__AVX2__)
   const __m256i low = bits_as_bytes(uint32_t(bits)), high = bits_as_bytes(uint32_t(bits >> 32));

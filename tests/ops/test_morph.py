@@ -66,6 +66,31 @@ def test_every_instruction_set(isa, op, width):
 
 @native
 @pytest.mark.parametrize("op", OPS)
+@pytest.mark.parametrize(
+    ("height", "width"), [(1, 8), (9, 8), (300, 24), (50, 64), (37, 136), (224, 224), (70, 1000), (3, 2040)]
+)
+def test_lines_of_whole_bytes(isa, op, height, width):
+    """Where passes follow each other through the string of all lines."""
+    masks = (torch.rand(2, height, width, generator=torch.Generator().manual_seed(width)) < 0.7).to(torch.uint8)
+    masks[1, height // 3 : height // 2] = 1
+    for radius in (0, 1, 2, 3, 4, 5, 7, 8, 20, 63, 64, 65, 130, 700, 3000):
+        got = getattr(morph, op)(masks, radius, backend="native")
+        assert torch.equal(got, getattr(reference, op)(masks, radius)), radius
+
+
+@native
+@pytest.mark.parametrize("offset", [0, 8])
+def test_past_the_caches(isa, offset):
+    """A batch that no cache is likely to hold, where lines of cache are written whole, and where they cannot be."""
+    masks = (torch.rand(64, 64, 64, generator=torch.Generator().manual_seed(0)) < 0.9).to(torch.uint8)
+    many = masks.repeat(1024, 1, 1)
+    out = torch.empty(many.numel() + 64, dtype=torch.uint8)[offset : offset + many.numel()].view_as(many)
+    morph.erode(many, 3, out=out, backend="native")
+    assert torch.equal(out.view(1024, 64, 64, 64), reference.erode(masks, 3).expand(1024, -1, -1, -1))
+
+
+@native
+@pytest.mark.parametrize("op", OPS)
 def test_empty_full_and_one_pixel(isa, op):
     one = torch.zeros(1, 65, 129, dtype=torch.uint8)
     corner, middle = one.clone(), one.clone()
@@ -116,6 +141,30 @@ class TestInput:
         out = getattr(morph, op)(masks, 0, backend=name)
         assert out.data_ptr() != masks.data_ptr()
         assert torch.equal(masks, before)
+
+    @pytest.mark.parametrize("shape", [(3, 20, 24), (2, 20, 23), (2, 5, 9, 16)])
+    def test_out(self, op, name, shape):
+        masks = (torch.rand(shape) < 0.7).to(torch.uint8)
+        want = getattr(reference, op)(masks, 2)
+        out = torch.full_like(masks, 7)
+        assert getattr(morph, op)(masks, 2, out=out, backend=name) is out
+        assert torch.equal(out, want)
+        assert getattr(morph, op)(masks, 2, out=masks, backend=name) is masks
+        assert torch.equal(masks, want)
+
+    def test_outs_that_do_not_fit(self, op, name):
+        masks = torch.zeros(3, 8, 8, dtype=torch.uint8)
+        large = torch.zeros(6, 8, 8, dtype=torch.uint8)
+        for out, error, text in (
+            ([], TypeError, "out must be a Tensor"),
+            (masks.bool(), TypeError, "out must be torch.uint8 like masks"),
+            (large, InputError, r"out must be \[3, 8, 8\] on cpu like masks, got \[6, 8, 8\]"),
+            (large[::2], InputError, "out must be contiguous"),
+        ):
+            with pytest.raises(error, match=f"{op}: {text}"):
+                getattr(morph, op)(masks, 1, out=out, backend=name)
+        with pytest.raises(InputError, match="share no memory"):
+            getattr(morph, op)(large[:3], 1, out=large[1:4], backend=name)
 
     def test_batch_of_none(self, op, name):
         out = getattr(morph, op)(torch.empty(0, 5, 6, dtype=torch.bool), 1, backend=name)

@@ -46,50 +46,20 @@ def _t_log_t(t):
     return tl.where(t > 0, t * tl.log(tl.where(t > 0, t, 1.0)), 0.0)
 
 
+# fmt: off
 @triton.jit
 def loss_kernel(
-    z_ptr,
-    t_ptr,
-    v_ptr,
-    slopes_ptr,
-    out_ptr,
-    totals_ptr,
-    z_sample,
-    z_class,
-    z_pixel,
-    z_line,
-    z_plane,
-    t_sample,
-    t_class,
-    t_pixel,
-    t_line,
-    t_plane,
-    v_sample,
-    v_pixel,
-    v_line,
-    v_plane,
-    out_sample,
-    out_class,
-    out_pixel,
-    out_line,
-    out_plane,
-    pixels,
-    width,
-    height,
-    classes,
-    ignored,
-    LINES: tl.constexpr,
-    LOSS: tl.constexpr,
-    FORM: tl.constexpr,
-    BINARY: tl.constexpr,
-    WEIGHTED: tl.constexpr,
-    IGNORES: tl.constexpr,
-    LOSS_WANTED: tl.constexpr,
-    GRAD_WANTED: tl.constexpr,
-    ROWS: tl.constexpr,
-    BLOCK: tl.constexpr,
-    BLOCKS: tl.constexpr,
+    z_ptr, t_ptr, v_ptr, slopes_ptr, out_ptr, totals_ptr,
+    z_sample, z_class, z_pixel, z_line, z_plane,
+    t_sample, t_class, t_pixel, t_line, t_plane,
+    v_sample, v_pixel, v_line, v_plane,
+    out_sample, out_class, out_pixel, out_line, out_plane,
+    pixels, width, height, classes, ignored,
+    LINES: tl.constexpr, LOSS: tl.constexpr, FORM: tl.constexpr, BINARY: tl.constexpr, WEIGHTED: tl.constexpr,
+    IGNORES: tl.constexpr, LOSS_WANTED: tl.constexpr, GRAD_WANTED: tl.constexpr,
+    ROWS: tl.constexpr, BLOCK: tl.constexpr, BLOCKS: tl.constexpr,
 ):
+    # fmt: on
     """totals [batch, programs, 2 + 2 ROWS]: sums of v l, v, then v p t and v (p + t) of each class;
     slopes [batch, 2 + 2 ROWS]: what the gradient of entropy, squares and Dice is multiplied by."""
     sample = tl.program_id(1).to(tl.int64)

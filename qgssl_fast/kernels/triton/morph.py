@@ -9,6 +9,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from ..reference.morph import into
+
 _BLOCK = 4096
 
 
@@ -37,20 +39,20 @@ def window_kernel(
     tl.store(dst + at, found.to(tl.uint8), mask=inside)
 
 
-def erode(masks: Tensor, radius: int) -> Tensor:
-    return _run(masks, radius, True)
+def erode(masks: Tensor, radius: int, out: Tensor | None = None) -> Tensor:
+    return into(out, _run(masks, radius, True))
 
 
-def dilate(masks: Tensor, radius: int) -> Tensor:
-    return _run(masks, radius, False)
+def dilate(masks: Tensor, radius: int, out: Tensor | None = None) -> Tensor:
+    return into(out, _run(masks, radius, False))
 
 
-def opening(masks: Tensor, radius: int) -> Tensor:
-    return dilate(erode(masks, radius), radius)
+def opening(masks: Tensor, radius: int, out: Tensor | None = None) -> Tensor:
+    return dilate(erode(masks, radius), radius, out)
 
 
-def closing(masks: Tensor, radius: int) -> Tensor:
-    return erode(dilate(masks, radius), radius)
+def closing(masks: Tensor, radius: int, out: Tensor | None = None) -> Tensor:
+    return erode(dilate(masks, radius), radius, out)
 
 
 def _run(masks: Tensor, radius: int, erode: bool) -> Tensor:
