@@ -2,9 +2,9 @@
 
 python benchmarks/measure.py [--parts masks losses ...] [--again] [--work build/measured]
 
-Parts that were measured at this commit are skipped, unless --again. Each takes under four minutes on one core (scaling
-and steps: two). Results lie in --work until all of them are there; then they go to benchmarks/results together and the
-pages are made (performance.py). Nothing else should run beside it.
+Parts that were measured at this commit are skipped, unless --again. Each takes under four minutes, on one core (scaling
+on two; instructions only where valgrind is). Results lie in --work until all of them are there; then they go to
+benchmarks/results together and the pages are made (performance.py). Nothing else should run beside it.
 """
 
 from __future__ import annotations
@@ -43,21 +43,24 @@ def commands(part: str, work: Path) -> list[list[str]]:
             [python, "benchmarks/losses_table.py", f"{out}.json", "--out", str(work / "losses-cpu.json")],
         ],
         "gate": [[python, "benchmarks/gate.py", "--write", str(work / "gate.json")]],
+        "instructions": [[python, "benchmarks/instructions.py", "--out", str(work / "instructions.toml")]],
     }[part]  # fmt: skip
 
 
-PARTS = (*performance.PARTS, "gate")
-COUNTS = "qgssl_fast/bench/instructions.toml"
+PARTS = (*performance.PARTS, "gate", *(["instructions"] if shutil.which("valgrind") else []))
+NAMES = {**performance.FILES, "gate": "gate.json", "instructions": "instructions.toml"}
 
 
 def file_of(part: str, work: Path) -> Path:
     """Where a part's result lies."""
-    return work / {**performance.FILES, "gate": "gate.json"}.get(part, f"{part}/bench.json")
+    return work / NAMES.get(part, f"{part}/bench.json")
 
 
 def done(path: Path, commit: str) -> bool:
     if not path.is_file():
         return False
+    if path.suffix == ".toml":
+        return f"# commit {commit}," in path.read_text(encoding="utf-8")
     found = str(json.loads(path.read_text(encoding="utf-8"))["machine"]["commit"])
     return found.startswith(commit.rstrip("+")) and found.endswith("+") == commit.endswith("+")
 
@@ -68,6 +71,7 @@ def main() -> int:
     parser.add_argument("--again", action="store_true", help="also what was measured at this commit")
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "measured")
     chosen = parser.parse_args()
+    chosen.work = chosen.work.resolve()
     chosen.work.mkdir(parents=True, exist_ok=True)
     commit = machine.commit()
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
@@ -87,13 +91,9 @@ def main() -> int:
     if lacking:
         print(f"not yet measured at {commit}: {', '.join(lacking)}; results and pages stay as they are")
         return 0
-    if shutil.which("valgrind"):
-        subprocess.run([sys.executable, "benchmarks/instructions.py", "--out", COUNTS], cwd=ROOT, env=environment)
-    else:
-        print("instructions: valgrind is not installed; the committed counts stay")
     for part in PARTS:
-        name = {**performance.FILES, "gate": "gate.json"}.get(part, f"bench-{part}.json")
-        shutil.copyfile(file_of(part, chosen.work), RESULTS / name)
+        folder = ROOT / "qgssl_fast" / "bench" if part == "instructions" else RESULTS
+        shutil.copyfile(file_of(part, chosen.work), folder / NAMES.get(part, f"bench-{part}.json"))
     return subprocess.run([sys.executable, "benchmarks/performance.py"], cwd=ROOT, env=environment).returncode
 
 
