@@ -4,7 +4,8 @@
     python benchmarks/evidence.py --table benchmarks/results/evidence.csv
 
 Resumable: rows that are there are skipped, a run that was cut goes on. A data set is NAME=FOLDER, or `phantoms`.
-`--paper` takes the published setting (for a GPU). `--table` prints means ± sd over seeds and paired differences to SUP.
+`--paper` takes the published setting (for a GPU). `--table` prints means ± sd over seeds and paired differences to SUP,
+`--predictors runs/evidence` what the predictors of the run folders say of test masks.
 """
 
 from __future__ import annotations
@@ -123,6 +124,35 @@ def train(data: str, folder: Path | None, seed: int, group: str, work: Path, pap
     return rows
 
 
+PREDICTOR = {
+    "corrupted masks": ("corrupted", ("mae", "pearson", "spearman")),
+    "weak models' masks": ("weak", ("mae", "pearson", "spearman")),
+    "segmenters' masks": ("segmenter", ("mae", "pearson", "spearman")),
+    "all, image black": ("image_blacked_out", ("mae", "pearson", "spearman")),
+    "all, image of another": ("image_shuffled", ("mae", "pearson", "spearman")),
+}
+
+
+def predictors(work: Path) -> str:
+    """Markdown: what the predictors in the run folders of group core say of test masks, mean ± sd over seeds."""
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for path in sorted(work.glob("*-core/metrics.json")):
+        quality = json.loads(path.read_text(encoding="utf-8")).get("quality")
+        if quality:
+            found[path.parent.name.rsplit("-", 2)[0]].append(quality)
+    lines = ["| data | seeds | masks | MAE | Pearson | Spearman | calibration error |", "|---|---|---|---|---|---|---|"]
+    for data, runs in found.items():
+        for name, (part, fields) in PREDICTOR.items():
+            cells = [spread([one[part][field] for one in runs]) for field in fields]
+            error = spread([one["ece"] for one in runs]) if part == "corrupted" else ""
+            lines.append(f"| {data} | {len(runs)} | {name} | {' | '.join(cells)} | {error} |")
+    return "\n".join(lines)
+
+
+def spread(values: list[float]) -> str:
+    return f"{statistics.fmean(values):.3f}" + (f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else "")
+
+
 def device() -> str:
     return torch.cuda.get_device_name() if torch.cuda.is_available() else processor()
 
@@ -137,30 +167,33 @@ def append(path: Path, rows: list[dict[str, Any]]) -> None:
         writer.writerows({k: f"{v:.4f}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
 
 
-def table(path: Path) -> str:
-    """Markdown: mean ± sd of the test Dice over seeds, and the mean difference to SUP, paired by seed, with its 95 %
+def table(path: Path, base_method: str = "SUP") -> str:
+    """Markdown: mean ± sd of the test Dice over seeds, and the mean difference to a method, paired by seed, with its 95 %
     interval by Student's t."""
     scores: dict[tuple[str, str, str], dict[str, float]] = defaultdict(dict)
+    others: dict[tuple[str, str, str], list[list[float]]] = defaultdict(list)
     for row in read(path):
-        scores[row["data"], row["method"], row["group"]][row["seed"]] = float(row["dice"])
+        key = row["data"], row["method"], row["group"]
+        scores[key][row["seed"]] = float(row["dice"])
+        others[key].append([float(row[field]) for field in ("dice_last", "iou", "hd95")])
     lines = [
-        "| data | method | predictor | seeds | test Dice | to SUP | 95 % | says |",
-        "|---|---|---|---|---|---|---|---|",
+        f"| data | method | predictor | seeds | test Dice | last epoch's | IoU | HD95, px | to {base_method} | 95 % | says |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for (data, method, group), by_seed in sorted(scores.items(), key=lambda item: (item[0][0], _place(item[0]))):
-        base = scores.get((data, "SUP", "core"), {})
+        base = scores.get((data, base_method, "core"), {})
         differences = [by_seed[s] - base[s] for s in by_seed if s in base]
-        score = f"{statistics.fmean(by_seed.values()):.3f}"
-        if len(by_seed) > 1:
-            score += f" ± {statistics.stdev(by_seed.values()):.3f}"
+        score = spread(list(by_seed.values()))
         cells = ["–", "–", "–"]
-        if method != "SUP" and len(differences) > 1:
+        if (method, group) != (base_method, "core") and len(differences) > 1:
             middle = statistics.fmean(differences)
             half = T95[len(differences) - 1] * statistics.stdev(differences) / math.sqrt(len(differences))
             says = "better" if middle > half else "worse" if middle < -half else "not sure"
             cells = [f"{middle:+.3f}", f"{middle - half:+.3f} to {middle + half:+.3f}", says]
         name = NAMES.get(group, "full")
-        lines.append(f"| {data} | {method} | {name} | {len(by_seed)} | {score} | {' | '.join(cells)} |")
+        last, iou, hd95 = (statistics.fmean(column) for column in zip(*others[data, method, group]))
+        more = f"{last:.3f} | {iou:.3f} | {hd95:.1f}"
+        lines.append(f"| {data} | {method} | {name} | {len(by_seed)} | {score} | {more} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -186,9 +219,14 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/evidence"))
     parser.add_argument("--paper", action="store_true")
     parser.add_argument("--table", type=Path)
+    parser.add_argument("--base", default="SUP", help="what --table compares with")
+    parser.add_argument("--predictors", type=Path, metavar="WORK")
     options = parser.parse_args()
     if options.table:
-        print(table(options.table))
+        print(table(options.table, options.base))
+        return
+    if options.predictors:
+        print(predictors(options.predictors))
         return
     for group in options.groups:
         for named in options.data:

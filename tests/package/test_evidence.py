@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 import statistics
 import sys
@@ -20,9 +21,9 @@ from qgssl_fast.training.settings import check
 
 def write(path, rows):
     with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, ["data", "seed", "group", "method", "dice"])
+        writer = csv.DictWriter(file, ["data", "seed", "group", "method", "dice", "dice_last", "iou", "hd95"])
         writer.writeheader()
-        writer.writerows(dict(zip(writer.fieldnames, row)) for row in rows)
+        writer.writerows(dict(zip(writer.fieldnames, (*row, row[-1], row[-1] - 0.1, 5))) for row in rows)
 
 
 def test_every_group_can_be_trained(tmp_path):
@@ -46,11 +47,11 @@ def test_table_pairs_seeds(tmp_path):
     write(tmp_path / "e.csv", rows)
     lines = evidence.table(tmp_path / "e.csv").splitlines()[2:]
     half = 4.303 * statistics.stdev([0.02, 0.03, 0.01]) / math.sqrt(3)
-    assert lines[0] == "| ph2 | SUP | full | 3 | 0.800 ± 0.100 | – | – | – |"
-    assert lines[1] == (
-        f"| ph2 | PL-QW | full | 3 | 0.820 ± 0.110 | +0.020 | {0.02 - half:+.3f} to {0.02 + half:+.3f} | not sure |"
-    )
-    assert lines[2].endswith("| 1 | 0.850 | – | – | – |")
+    assert lines[0] == "| ph2 | SUP | full | 3 | 0.800 ± 0.100 | 0.800 | 0.700 | 5.0 | – | – | – |"
+    span = f"{0.02 - half:+.3f} to {0.02 + half:+.3f}"
+    assert lines[1] == f"| ph2 | PL-QW | full | 3 | 0.820 ± 0.110 | 0.820 | 0.720 | 5.0 | +0.020 | {span} | not sure |"
+    assert f"-0.020 | {-0.02 - half:+.3f}" in evidence.table(tmp_path / "e.csv", "PL-QW").splitlines()[2]
+    assert lines[2].endswith("| 1 | 0.850 | 0.850 | 0.750 | 5.0 | – | – | – |")
     assert evidence.done(tmp_path / "e.csv") == {("ph2", s, "core") for s in "012"} | {("ph2", "0", "all")}
     assert evidence.done(tmp_path / "none.csv") == set()
 
@@ -60,3 +61,17 @@ def test_what_the_table_says(tmp_path, shift, says):
     rows = [("x", s, "core", "SUP", 0.8) for s in range(3)]
     write(tmp_path / "e.csv", rows + [("x", s, "core", "QAR", 0.8 + shift + 0.001 * (s - 1)) for s in range(3)])
     assert evidence.table(tmp_path / "e.csv").splitlines()[3].endswith(f"| {says} |")
+
+
+def test_what_the_predictors_say(tmp_path):
+    for seed, mae in enumerate((0.1, 0.2)):
+        out = tmp_path / f"my-set-{seed}-core"
+        out.mkdir()
+        one = {"mae": mae, "pearson": 1, "spearman": 0}
+        parts = {part: one for part, _ in evidence.PREDICTOR.values()}
+        (out / "metrics.json").write_text(json.dumps({"quality": {**parts, "ece": 0.05}}))
+    lines = evidence.predictors(tmp_path).splitlines()[2:]
+    assert (
+        lines[0] == "| my-set | 2 | corrupted masks | 0.150 ± 0.071 | 1.000 ± 0.000 | 0.000 ± 0.000 | 0.050 ± 0.000 |"
+    )
+    assert len(lines) == len(evidence.PREDICTOR)
