@@ -5,7 +5,7 @@
 
 Resumable: rows that are there are skipped, a run that was cut goes on. A data set is NAME=FOLDER, or `phantoms`.
 `--paper` takes the published setting (for a GPU). `--table` prints means ± sd over seeds and paired differences to SUP,
-`--predictors runs/evidence` what the predictors of the run folders say of test masks.
+`--collect runs/evidence` keeps what the run folders' predictors say of test masks, `--docs` puts all of it on a page.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 from machine import commit, processor
+from pages import replaced
 
 from qgssl_fast.training.config import Config
 from qgssl_fast.training.run import run
@@ -133,13 +134,19 @@ PREDICTOR = {
 }
 
 
-def predictors(work: Path) -> str:
-    """Markdown: what the predictors in the run folders of group core say of test masks, mean ± sd over seeds."""
+def collect(work: Path) -> dict[str, list[dict[str, Any]]]:
+    """For each data set what the predictors in the run folders of group core say of test masks, by seed."""
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for path in sorted(work.glob("*-core/metrics.json")):
         quality = json.loads(path.read_text(encoding="utf-8")).get("quality")
         if quality:
-            found[path.parent.name.rsplit("-", 2)[0]].append(quality)
+            kept = {part: {field: quality[part][field] for field in fields} for part, fields in PREDICTOR.values()}
+            found[path.parent.name.rsplit("-", 2)[0]].append({**kept, "ece": quality["ece"]})
+    return dict(found)
+
+
+def predictors(found: dict[str, list[dict[str, Any]]]) -> str:
+    """Markdown: mean ± sd over seeds."""
     lines = ["| data | seeds | masks | MAE | Pearson | Spearman | calibration error |", "|---|---|---|---|---|---|---|"]
     for data, runs in found.items():
         for name, (part, fields) in PREDICTOR.items():
@@ -168,18 +175,17 @@ def append(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def table(path: Path, base_method: str = "SUP") -> str:
-    """Markdown: mean ± sd of the test Dice over seeds, and the mean difference to a method, paired by seed, with its 95 %
-    interval by Student's t."""
+    """Markdown: mean ± sd of the test Dice over seeds, and the mean difference to a method, paired by seed, with its
+    95 % interval by Student's t."""
     scores: dict[tuple[str, str, str], dict[str, float]] = defaultdict(dict)
     others: dict[tuple[str, str, str], list[list[float]]] = defaultdict(list)
     for row in read(path):
         key = row["data"], row["method"], row["group"]
         scores[key][row["seed"]] = float(row["dice"])
         others[key].append([float(row[field]) for field in ("dice_last", "iou", "hd95")])
-    lines = [
-        f"| data | method | predictor | seeds | test Dice | last epoch's | IoU | HD95, px | to {base_method} | 95 % | says |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
-    ]
+    head = ["data", "method", "predictor", "seeds", "test Dice", "last epoch's", "IoU", "HD95, px"]
+    head += [f"to {base_method}", "95 %", "says"]
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for (data, method, group), by_seed in sorted(scores.items(), key=lambda item: (item[0][0], _place(item[0]))):
         base = scores.get((data, base_method, "core"), {})
         differences = [by_seed[s] - base[s] for s in by_seed if s in base]
@@ -220,13 +226,21 @@ def main() -> None:
     parser.add_argument("--paper", action="store_true")
     parser.add_argument("--table", type=Path)
     parser.add_argument("--base", default="SUP", help="what --table compares with")
-    parser.add_argument("--predictors", type=Path, metavar="WORK")
+    parser.add_argument("--collect", type=Path, metavar="WORK", help="predictors' figures, beside the CSV")
+    parser.add_argument("--docs", type=Path, metavar="PAGE")
     options = parser.parse_args()
     if options.table:
         print(table(options.table, options.base))
         return
-    if options.predictors:
-        print(predictors(options.predictors))
+    kept = options.csv.with_name("evidence-predictors.json")
+    if options.collect:
+        kept.write_text(json.dumps(collect(options.collect), indent=1) + "\n", encoding="utf-8")
+        return
+    if options.docs:
+        tables = {"methods": table(options.csv), "beside": table(options.csv, PL)}
+        tables["predictors"] = predictors(json.loads(kept.read_text(encoding="utf-8")))
+        for name, text in tables.items():
+            options.docs.write_text(replaced(options.docs, name, text), encoding="utf-8")
         return
     for group in options.groups:
         for named in options.data:

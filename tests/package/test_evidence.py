@@ -70,7 +70,7 @@ def test_what_the_predictors_say(tmp_path):
         one = {"mae": mae, "pearson": 1, "spearman": 0}
         parts = {part: one for part, _ in evidence.PREDICTOR.values()}
         (out / "metrics.json").write_text(json.dumps({"quality": {**parts, "ece": 0.05}}))
-    lines = evidence.predictors(tmp_path).splitlines()[2:]
+    lines = evidence.predictors(evidence.collect(tmp_path)).splitlines()[2:]
     assert (
         lines[0] == "| my-set | 2 | corrupted masks | 0.150 ± 0.071 | 1.000 ± 0.000 | 0.000 ± 0.000 | 0.050 ± 0.000 |"
     )
