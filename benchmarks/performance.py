@@ -29,8 +29,11 @@ else:
 
 HERE = Path(__file__).resolve().parent
 # Case, contender, and how many times faster ours is meant to be; of a limit: the share of it.
+ALONE = "itself"
+"""An aim in masks a second: about 30 times what the published generator does (see the template)."""
 AIMS = [
-    ("mix_paper", "per mask, opencv", 30), ("erode", "opencv", 3), ("erode", "copy", 0.7), ("erode_many", "copy", 0.7),
+    ("mix_paper", ALONE, 60_000), ("mix_paper", "per mask, opencv", 30),
+    ("erode", "opencv", 3), ("erode", "copy", 0.7), ("erode_many", "copy", 0.7),
     ("erode_3d", "fastmorph", 30), ("elastic", "opencv", 25), ("elastic_3d", "torchio", 100),
     ("elastic_3d", "monai", 100), ("bce_dice", "eager", 10), ("bce_dice", "compiled", 5), ("mse", "eager", 5),
     ("mse", "compiled", 2.5), ("augment_2d", "albumentations", 5),
@@ -64,7 +67,10 @@ class Results:
 
 
 def ratio(results: Results, case: str, contender: str) -> float | None:
-    ours, other = results.row(case, "ours"), results.row(case, contender)
+    ours = results.row(case, "ours")
+    if contender == ALONE:
+        return float(ours["per_second"]) if ours["per_second"] else None
+    other = results.row(case, contender)
     if not ours["per_second"] or not other["per_second"]:
         return None
     return float(ours["per_second"] / other["per_second"])
@@ -73,10 +79,13 @@ def ratio(results: Results, case: str, contender: str) -> float | None:
 def aims(results: Results) -> str:
     rows = []
     for case, contender, aim in AIMS:
-        found, ours, other = ratio(results, case, contender), results.row(case, "ours"), results.row(case, contender)
+        found, ours = ratio(results, case, contender), results.row(case, "ours")
         says = "–" if found is None else "reached" if found >= aim else "**short**"
-        seconds = (number(ours["per_second"]), f"`{contender}`", number(other["per_second"]))
-        rows.append((ours["title"], *seconds, number(found), f"{aim:g}", says))
+        cells = [number(ours["per_second"]), "–", "–", "–", f"{aim:,} a second"]
+        if contender != ALONE:
+            other = results.row(case, contender)["per_second"]
+            cells = [cells[0], f"`{contender}`", number(other), number(found), f"{aim:g}"]
+        rows.append((ours["title"], *cells, says))
     return markdown(("work", "ours, a second", "beside", "it does", "ratio", "aim", ""), rows)
 
 
@@ -86,7 +95,8 @@ def short(results: Results) -> str:
         found = ratio(results, case, contender)
         if found is not None and found < aim:
             title, why = results.row(case, "ours")["title"], results.reason(case, contender, "short")
-            lines.append(f"- {title}, {found:.3g} instead of {aim:g} times `{contender}`: {why}")
+            wanted = f"{aim:,} a second" if contender == ALONE else f"{aim:g} times `{contender}`"
+            lines.append(f"- {title}, {number(found)} instead of {wanted}: {why}")
     return "Short are\n\n" + "\n".join(lines) if lines else "All are reached."
 
 
