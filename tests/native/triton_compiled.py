@@ -189,7 +189,9 @@ def compile_for(kernel, signature, constants, capability):
         attrs={(names.index(name),): [["tt.divisibility", 16]] for name, kind in signature.items() if kind[0] == "*"},
     )
     return triton.compile(
-        source, target=GPUTarget("cuda", capability, 32), options={"num_warps": warps_of(constants.get("ROWS", 1))}
+        source,
+        target=GPUTarget("cuda", capability, 32),
+        options={"num_warps": warps_of(constants.get("ROWS", 2), constants.get("LINES", False))},
     )
 
 

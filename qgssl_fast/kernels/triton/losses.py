@@ -191,8 +191,9 @@ def block_of(rows: int) -> int:
     return max(128, 1024 // rows) if rows <= 16 else max(16, 2048 // rows)
 
 
-def warps_of(rows: int) -> int:
-    return 4 if rows <= 32 else 8
+def warps_of(rows: int, lines: bool) -> int:
+    """One logit's blocks are long: with 4 a thread has 8 pixels, which by lines do not fit into registers."""
+    return 8 if rows > 32 or (lines and rows == 1) else 4
 
 
 def _foreground(classes: int) -> slice:
@@ -271,6 +272,6 @@ def _run(logits, target, pixels, slopes, gradient, loss, target_logits, ignore, 
         ROWS=rows,
         BLOCK=block,
         BLOCKS=_BLOCKS,
-        num_warps=warps_of(rows),
+        num_warps=warps_of(rows, lines),
     )
     return totals
