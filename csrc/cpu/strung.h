@@ -15,7 +15,8 @@ namespace QG_NAMESPACE {
 
 class Strung {
  public:
-  static bool serves(const qg::MorphTask& task) { return task.depth == 1 && task.width % 8 == 0; }
+  // What is kept of the ends of lines grows with the width.
+  static bool serves(const qg::MorphTask& task) { return task.depth == 1 && task.width % 8 == 0 && task.width <= 1 << 14; }
 
   explicit Strung(const qg::MorphTask& task) : width_(task.width), height_(task.height), radius_(task.radius) {
     pixels_ = width_ * height_;

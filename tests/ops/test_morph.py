@@ -67,7 +67,7 @@ def test_every_instruction_set(isa, op, width):
 @native
 @pytest.mark.parametrize("op", OPS)
 @pytest.mark.parametrize(
-    ("height", "width"), [(1, 8), (9, 8), (300, 24), (50, 64), (37, 136), (224, 224), (70, 1000), (3, 2040)]
+    ("height", "width"), [(1, 8), (9, 8), (300, 24), (50, 64), (37, 136), (224, 224), (70, 1000), (3, 2040), (2, 16392)]
 )
 def test_lines_of_whole_bytes(isa, op, height, width):
     """Where passes follow each other through the string of all lines."""
