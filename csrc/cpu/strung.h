@@ -12,6 +12,7 @@
 #include "pixels.h"
 
 namespace QG_NAMESPACE {
+namespace {
 
 class Strung {
  public:
@@ -286,4 +287,5 @@ class Strung {
   Pass pass_[kMost];
 };
 
+}  // namespace
 }  // namespace QG_NAMESPACE
