@@ -72,7 +72,7 @@ KERNELS = [
             for weighted in (False, True)
             for forward in (True, False)
         ]
-        + [losses(0, 0, rows, True, False, True, True) for rows in (1, 4)],
+        + [losses(0, 0, rows, True, forward, not forward, True) for rows in (1, 4, 16) for forward in (True, False)],
     ),
     (
         loss_kernel,
@@ -103,7 +103,8 @@ KERNELS = [
         },
         [
             {"LINES": lines, "LABELS": True, "GRADIENT": gradient, "OF_TARGET": False, "BLOCK": 1024, "BLOCKS": 16}
-            for gradient, lines in ((False, False), (True, False), (True, True))
+            for gradient in (False, True)
+            for lines in (False, True)
         ],
     ),
     (
