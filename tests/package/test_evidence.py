@@ -40,6 +40,17 @@ def test_every_group_can_be_trained(tmp_path):
     assert set(PUBLISHED) <= {name for _, methods in evidence.GROUPS.values() for name in methods}
 
 
+def test_volumes_have_sizes_of_their_own(tmp_path):
+    (tmp_path / "imagesTr").mkdir()
+    (tmp_path / "imagesTr" / "case.nii.gz").touch()
+    for group in evidence.GROUPS:
+        for paper in (False, True):
+            config = evidence.settings("hippocampus", tmp_path, 0, group, tmp_path / "out", paper)
+            check(config)
+            assert (config.images.labelled, config.quality.soft) == (None, 0)
+            assert (len(config.images.size), bool(config.quality.dense)) == (2 if paper else 3, group != "plain")
+
+
 def test_table_pairs_seeds(tmp_path):
     sup, other = [0.8, 0.9, 0.7], [0.82, 0.93, 0.71]
     rows = [("ph2", s, "core", "SUP", d) for s, d in enumerate(sup)]
