@@ -6,10 +6,10 @@ from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 from rich.progress import Progress
 
-from ..data import load_stores, read_dataset
+from ..data import load_stores
 from ..data.shards import write_shards
 from ..training.config import VolumesConfig
-from ..training.inputs import volume_options
+from ..training.inputs import read_splits, volume_options
 
 
 def configure(parser: ArgumentParser, words: list[str]) -> None:
@@ -18,6 +18,11 @@ def configure(parser: ArgumentParser, words: list[str]) -> None:
     parser.add_argument("url", type=str, help="folder or fsspec URL of the shards")
     parser.add_argument("--size", type=list[int], default=[224, 224], help="height and width, or depth before them")
     parser.add_argument("--samples", type=int, default=256, help="samples of a shard")
+    parser.add_argument("--channels", type=int | None, default=None, help="image channels, 1 or 3; as images.channels")
+    parser.add_argument("--classes", type=int | None, default=None, help="values in masks of images; 2 if not given")
+    parser.add_argument("--labelled", type=float | str | None, default=None, help="as images.labelled of a run")
+    parser.add_argument("--unlabelled", type=int | None, default=None, help="as images.unlabelled of a run")
+    parser.add_argument("--allow_empty_masks", type=bool, default=False, help="whether empty masks are well")
     parser.add_argument("--seed", type=int, default=0, help="of splits and patches")
     parser.add_argument("--volumes", type=VolumesConfig, default=VolumesConfig(), help="how volumes become samples")
 
@@ -25,13 +30,14 @@ def configure(parser: ArgumentParser, words: list[str]) -> None:
 def run(settings: Namespace, words: list[str]) -> int:
     """Write the shards and say how many; returns 0."""
     console = Console()
-    dataset = read_dataset(settings.data, seed=settings.seed)
+    dataset = read_splits(settings.data, settings, settings.seed)
     volumes = VolumesConfig(**vars(settings.volumes))
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("files", total=len(dataset))
         stores = load_stores(
-            dataset, tuple(settings.size), progress=lambda done, total: progress.update(task, completed=done),
-            volumes=volume_options(volumes, settings.seed),
+            dataset, tuple(settings.size), settings.channels,
+            progress=lambda done, total: progress.update(task, completed=done), classes=settings.classes,
+            allow_empty_masks=settings.allow_empty_masks, volumes=volume_options(volumes, settings.seed),
         )  # fmt: skip
     counts = write_shards(
         {split: store for split, store in stores.items() if len(store)}, settings.url, settings.samples

@@ -12,7 +12,7 @@ import torch
 from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 
-from ..data import looks_volumetric
+from ..data import looks_volumetric, sample_sides
 from ..errors import InputError
 from ..training.config import Config
 from ..training.folder import saved_settings
@@ -27,7 +27,9 @@ def configure(parser: ArgumentParser, words: list[str]) -> None:
     _fill_flags(words)
     seen, _ = first.parse_known_args([word for word in words if word not in ("-h", "--help")])
     preset = seen.preset or _suggest(seen.data, seen.device or "auto")
-    volumes = seen.data is not None and (seen.images_size or ",,").count(",") == 2 and looks_volumetric(Path(seen.data))
+    sides = sample_sides(seen.data) if seen.data is not None else []
+    three = len(sides) == 3 if sides else seen.data is not None and looks_volumetric(Path(seen.data))
+    volumes = three and (seen.images_size or ",,").count(",") == 2
     parser.add_argument(
         "--config", action="config", help="YAML file of settings; options on the command line come after it"
     )
@@ -50,7 +52,7 @@ def configure(parser: ArgumentParser, words: list[str]) -> None:
         help="the guide of --method, or several joined by +: quality+regularizer (see qgssl-fast methods)",
     )
     parser.add_class_arguments(Config, as_group=True)
-    parser.set_defaults(load_preset(preset, volumes))
+    parser.set_defaults(load_preset(preset, volumes) | ({"images.size": sides} if sides else {}))
     if seen.out and not seen.preset and not seen.config and (saved := saved_settings(Path(seen.out))):
         parser.set_defaults(saved)  # a run that goes on needs its folder's name alone
 

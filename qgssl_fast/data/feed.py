@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
 from torch import Tensor
 
 SLOTS = 2  # batches on their way at once
+Gather = Callable[[Tensor, list[Tensor] | None], list[Tensor]]
 
 
 class Feeder:
     """Takes rows of tensors in host memory (pinned, or a memory-mapped file's) to `device`.
 
     `prefetch` starts a batch in a thread of its own: gathered into one of two pinned buffers, copied on a stream of its
-    own. `take` hands it over, or gathers now what was not announced. Results are those of index_select.
+    own. `take` hands it over, or gathers now what was not announced. Results are those of index_select, or of `gather`
+    where that is given: gather(rows, out) brings the rows, into `out` unless it is None, and `tensors` tell what of.
     """
 
-    def __init__(self, tensors: Sequence[Tensor], device: torch.device) -> None:
-        self.tensors, self.device = list(tensors), device
+    def __init__(self, tensors: Sequence[Tensor], device: torch.device, gather: Gather | None = None) -> None:
+        self.tensors, self.device, self._rows = list(tensors), device, gather or self._select
         self._pending: OrderedDict[tuple[int, ...], Future[list[Tensor]]] = OrderedDict()
         self._thread: ThreadPoolExecutor | None = None
         self._slots: list[tuple[list[Tensor], torch.cuda.Event | None]] = []
@@ -51,16 +53,19 @@ class Feeder:
 
     def _gather(self, rows: Tensor) -> list[Tensor]:
         if self._stream is None:
-            return [tensor.index_select(0, rows) for tensor in self.tensors]
-        buffers = self._buffers(len(rows))
-        for tensor, buffer in zip(self.tensors, buffers):
-            torch.index_select(tensor, 0, rows, out=buffer)
+            return self._rows(rows, None)
+        buffers = self._rows(rows, self._buffers(len(rows)))
         with torch.cuda.stream(self._stream):
             found = [buffer.to(self.device, non_blocking=True) for buffer in buffers]
             event = torch.cuda.Event()
             event.record(self._stream)
         self._slots.append((buffers, event))
         return found
+
+    def _select(self, rows: Tensor, out: list[Tensor] | None) -> list[Tensor]:
+        if out is None:
+            return [tensor.index_select(0, rows) for tensor in self.tensors]
+        return [torch.index_select(tensor, 0, rows, out=buffer) for tensor, buffer in zip(self.tensors, out)]
 
     def _buffers(self, count: int) -> list[Tensor]:
         """Pinned memory whose last copy has ended."""

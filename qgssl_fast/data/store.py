@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -15,9 +16,13 @@ from qgssl_fast.data.checks import Progress
 from qgssl_fast.data.feed import Feeder
 from qgssl_fast.data.judge import Conventions
 from qgssl_fast.data.layout import Case, Dataset
+from qgssl_fast.data.order import AnyOrder, Order, StreamOrder
 from qgssl_fast.data.volumes import VolumeOptions, VolumePlan
 from qgssl_fast.errors import InputError
 from qgssl_fast.kernels.reference.packed import PackedMasks, bits_of, like, pack_masks
+
+if TYPE_CHECKING:
+    from qgssl_fast.data.stream import ShardStream
 
 CHUNK = 256  # images that statistics() turns to float at once
 
@@ -43,9 +48,11 @@ class DeviceStore:
     owner: list[int] = field(default_factory=list)
     plan: VolumePlan | None = None
     tier: str = "device"
-    """Where images and masks lie: on `device`, in host memory, or in a mapped file ("disk")."""
+    """Where images and masks lie: on `device`, in host memory, in a mapped file ("disk"), or in shards ("stream")."""
     target: torch.device | None = None
     """Where batches go; None: where the images are."""
+    stream: ShardStream | None = None
+    """Where samples come from that are not held at all: `images` is then empty and tells their sides and dtype."""
 
     @property
     def device(self) -> torch.device:
@@ -55,9 +62,25 @@ class DeviceStore:
     @cached_property
     def _feeder(self) -> Feeder | None:
         """None where batches are taken where the images lie."""
+        if self.stream is not None:
+            return Feeder([self.images], self.device, self.stream.gather)
         if self.device == self.images.device and self.tier != "disk":
             return None
         return Feeder([self.images, *([] if self.labels is None else [bits_of(self.labels)])], self.device)
+
+    @property
+    def fed(self) -> bool:
+        """Whether batches come from elsewhere, so that it helps to announce them by :meth:`prefetch`."""
+        return self._feeder is not None
+
+    def order(self, seed: int) -> AnyOrder:
+        """Which samples steps take, as indices that :meth:`source` wants, drawn where the images lie.
+
+        A stream has an order of its own seed, in which its samples come.
+        """
+        if self.stream is not None:
+            return StreamOrder(self.stream.rank, self.stream.world)
+        return Order(max(1, len(self)), seed, self.images.device)
 
     def prefetch(self, indices: Tensor) -> None:
         """Begin to bring the batch at `indices`, int64 [B] on the CPU, to the device; nothing where it is there."""
@@ -97,7 +120,7 @@ class DeviceStore:
         )["cases"]  # fmt: skip
 
     def __len__(self) -> int:
-        return len(self.names)
+        return len(self.names) if self.stream is None else len(self.stream.shards)
 
     def batch(self, indices: Tensor) -> tuple[Tensor, Tensor | None]:
         """The images uint8 [B, C, *S] and masks uint8 [B, *S] (or None) at `indices`, int64 [B].

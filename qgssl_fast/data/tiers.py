@@ -11,7 +11,7 @@ from torch import Tensor
 from qgssl_fast.data.memory import free_bytes
 from qgssl_fast.errors import InputError
 
-TIERS = ("auto", "device", "host", "disk")
+TIERS = ("auto", "device", "host", "disk", "stream")
 SHARE = 0.6  # of the free memory that a store may take, the rest being the networks'
 
 
@@ -32,24 +32,27 @@ class Placement:
         """(tier, what to say) for `needed` bytes; filed: whether a file is there that can be mapped."""
         if self.tier == "disk" and not filed:
             raise InputError("store: tier disk needs the cache, which is off (QGSSL_CACHE)")
+        if self.tier == "stream":
+            raise InputError("store: tier stream needs shards, which qgssl-fast shard makes of a data set")
         if self.tier != "auto":
             return self.tier, f"images lie in tier {self.tier}, as asked ({needed / 1e9:.2f} GB)"
         tiers = ["device", *(["host"] if device.type != "cpu" else []), *(["disk"] if filed else [])]
         for tier in tiers:
-            budget = self._budget(device if tier == "device" else torch.device("cpu"))
+            budget = self.budget(device if tier == "device" else torch.device("cpu"))
             if tier == tiers[-1] or needed <= budget:
                 why = f"{needed / 1e9:.2f} GB, {budget / 1e9:.2f} GB allowed" if tier != "disk" else "more than memory"
                 return tier, f"images lie in tier {tier} ({why})"
         raise AssertionError("the last tier takes all")
 
-    def _budget(self, device: torch.device) -> float:
+    def budget(self, device: torch.device) -> float:
+        """Bytes that may be taken there."""
         if self.budget_gb is not None:
             return self.budget_gb * 1e9
         free = free_bytes(device)
         return float("inf") if free is None else SHARE * free
 
 
-def place(values: Tensor, tier: str, device: torch.device, mapped: bool) -> Tensor:
+def place(values: Tensor, tier: str, device: torch.device, mapped: bool = False) -> Tensor:
     """A tensor in host memory, or in a file (`mapped`), to its tier."""
     if tier == "disk":
         return values

@@ -44,9 +44,12 @@ class ImagesConfig:
     volumes: VolumesConfig = field(default_factory=VolumesConfig)
     """How volumes become samples."""
     tier: str = "auto"
-    """Where decoded images lie: device, host (pinned, fetched ahead), disk (memory-mapped), or auto: by their size."""
+    """Where decoded images lie: device, host (pinned, fetched ahead), disk (memory-mapped), stream (unlabelled images
+    of shards, read as they are used), or auto: by their size."""
     budget_gb: float | None = None
     """Memory that they may take there, in 1e9 bytes; null: 0.6 of what is free."""
+    buffer: int = 1024
+    """Samples that a stream of shards draws from."""
 
 
 @dataclass
@@ -204,7 +207,7 @@ class Config:
     """A run."""
 
     data: str | None = None
-    """Folder of the data set; null: phantoms made on the spot."""
+    """Folder of the data set, or folder or URL of shards; null: phantoms made on the spot."""
     out: str | None = None
     """Run folder; null: the next free runs/NAME-001. A folder that holds a run is resumed."""
     methods: list[str] = field(default_factory=lambda: ["SUP", "PL-QW", "QAR"])

@@ -67,7 +67,7 @@ class Engine:
     def parts(self) -> list[Part]:
         """The parts of a step that this rank computes, one after the other."""
         count = self.ranks * self.accumulate
-        return [Part(self.rank * self.accumulate + k, count) for k in range(self.accumulate)]
+        return [Part(self.rank * self.accumulate + k, count, self.accumulate) for k in range(self.accumulate)]
 
     @property
     def command(self) -> str:

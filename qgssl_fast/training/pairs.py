@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from ..errors import InputError, unknown
 from ..methods import METHODS, Method, make_method
@@ -33,7 +32,7 @@ def make_pair(
     return method, guide
 
 
-def check_pool(wanting: Sequence[str], pool: int, batch: int, root: Path) -> None:
+def check_pool(wanting: Sequence[str], pool: int, batch: int, root: str) -> None:
     """Raise InputError where `pool` unlabelled images are fewer than the methods `wanting` take in a step."""
     names = ", ".join(wanting)
     if wanting and not pool:

@@ -62,10 +62,12 @@ def write_record(
 
 
 def data_hash(stores: dict[str, DeviceStore]) -> str:
-    """Of all images and masks as they are trained on, split by split."""
+    """Of all images and masks as they are trained on, split by split; of a stream, of what its shards' index says."""
     digest = hashlib.blake2b(digest_size=16)
     for split, store in sorted(stores.items()):
         digest.update(f"{split} {tuple(store.images.shape)} {store.names}".encode())
+        if store.stream is not None:
+            digest.update(str([shard.digest for shard in store.stream.shards.shards]).encode())
         for values in (store.images, store.masks):
             for chunk in values.split(256) if values is not None else ():
                 digest.update(chunk.cpu().contiguous().numpy())  # sync

@@ -258,7 +258,7 @@ class Run:
             if "quality_of_predictions" in values
         }
         metrics = {
-            "data": {"root": str(self.inputs.root), **{split: len(store) for split, store in stores.items()},
+            "data": {"root": self.inputs.root, **{split: len(store) for split, store in stores.items()},
                      "size": self.config.images.size, "notes": self.inputs.notes},
             "quality": self.quality_figures | ({"segmenter": results.mean_of(outputs)} if outputs else {}),
             "segmenter": found,

@@ -5,9 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 
-import torch
-from torch import Tensor
-
 
 def stable_seed(*parts: object) -> int:
     """A 63-bit seed from `parts`, the same on every machine and run."""
@@ -30,29 +27,3 @@ def ramp(epoch: float, start: float, length: float, maximum: float) -> float:
     if epoch < start:
         return 0.0
     return maximum if length == 0 else maximum * min(1.0, (epoch - start) / length)
-
-
-class Order:
-    """An endless sequence of shuffled passes over `n` items; item k is a function of (seed, k) alone."""
-
-    def __init__(self, n: int, seed: int) -> None:
-        self.n, self.seed = n, seed
-        self._passes: dict[int, Tensor] = {}
-
-    def batch(self, step: int, size: int, part: slice | None = None) -> tuple[Tensor, Tensor]:
-        """Items and sample ids (positions in the sequence) of batch `step`, or of its `part`.
-
-        Two int64 tensors on the CPU, `[size]` or as long as the part.
-        """
-        first, last = step * size, (step + 1) * size
-        if part is not None:
-            first, last = first + part.start, first + part.stop
-        ids = torch.arange(first, last)
-        wanted = range(first // self.n, (last - 1) // self.n + 1)
-        self._passes = {k: self._passes[k] if k in self._passes else self._pass(k) for k in wanted}
-        order = torch.cat([self._passes[k] for k in wanted])
-        return order[ids - wanted[0] * self.n], ids
-
-    def _pass(self, k: int) -> Tensor:
-        generator = torch.Generator().manual_seed(stable_seed(self.seed, k))
-        return torch.randperm(self.n, generator=generator)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from ..data import DeviceStore
+from ..data.order import AnyOrder
 from ..errors import InputError
 from .schedule import cosine
 
@@ -20,10 +22,14 @@ Batch = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Part:
-    """The `index`-th of `count` equal parts of a step's samples: what one rank computes at once."""
+    """The `index`-th of `count` equal parts of a step's samples: what one rank computes at once.
+
+    own: parts of a step that a rank computes, one after the other.
+    """
 
     index: int = 0
     count: int = 1
+    own: int = 1
 
     def of(self, size: int) -> slice:
         """Its samples among the `size` of the step; InputError where they cannot be shared out evenly."""
@@ -31,6 +37,12 @@ class Part:
             raise InputError(f"batch: wanted a multiple of {self.count} (ranks times accumulate), got {size}")
         each = size // self.count
         return slice(self.index * each, (self.index + 1) * each)
+
+    def following(self) -> tuple[int, Part]:
+        """What this rank computes next: how many steps later, and which part of that step."""
+        at = self.index % self.own
+        later = at + 1 == self.own
+        return int(later), replace(self, index=self.index - at if later else self.index + 1)
 
 
 class Stage(ABC):
@@ -118,6 +130,19 @@ def adamw(networks: Iterable[nn.Module], lr: float, weight_decay: float = 0.0) -
     return torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay, fused=True)
 
 
+def take(store: DeviceStore, order: AnyOrder, step: int, size: int, part: Part) -> tuple[Tensor, Tensor]:
+    """Items (where the store wants them) and sample ids (on its device) of a part of a step.
+
+    A store that has to bring its samples from elsewhere begins with these, then with what comes next.
+    """
+    index, ids = order.batch(step, size, part.of(size))
+    if store.fed:
+        later, following = part.following()
+        store.prefetch(index)
+        store.prefetch(order.batch(step + later, size, following.of(size))[0])
+    return to_device(index, store.images.device), to_device(ids, store.device)
+
+
 def to_device(values: Tensor, device: torch.device) -> Tensor:
-    """A small CPU tensor on the device; from pinned memory, so that the host does not wait for the copy."""
-    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values
+    """A small tensor on the device; from the CPU through pinned memory, so that the host does not wait for the copy."""
+    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" != values.device.type else values

@@ -10,7 +10,6 @@ from qgssl_fast.errors import InputError
 from qgssl_fast.training.config import Config
 from qgssl_fast.training.engine import Engine
 from qgssl_fast.training.ranks import PartDropout
-from qgssl_fast.training.schedule import Order
 from qgssl_fast.training.stage import Part
 
 from .conftest import NAMES, weights
@@ -70,15 +69,6 @@ def test_dropout_of_a_part_is_that_of_the_whole(shape, kind):
     torch.manual_seed(3)
     assert torch.equal(torch.cat(parts), kind(0.3).train()(x))
     assert torch.equal(module.eval()(x), x)
-
-
-def test_parts_of_an_order():
-    order = Order(5, 0)
-    items, ids = order.batch(3, 4)
-    for k in (0, 1):
-        part = order.batch(3, 4, slice(2 * k, 2 * k + 2))
-        assert torch.equal(part[0], items[2 * k : 2 * k + 2])
-        assert torch.equal(part[1], ids[2 * k : 2 * k + 2])
 
 
 def test_autocast_and_unscaled_clipping(make_stage, make_engine):

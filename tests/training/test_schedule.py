@@ -1,11 +1,9 @@
-import math
-
 import pytest
 import torch
 from torch import nn
 
 from qgssl_fast.training.ema import Ema
-from qgssl_fast.training.schedule import Order, cosine, ramp, stable_seed
+from qgssl_fast.training.schedule import cosine, ramp, stable_seed
 
 
 def test_ramp_is_the_published_one():
@@ -30,27 +28,6 @@ def test_warmup_rises_to_the_cosine():
 def test_seeds_differ_and_stay():
     assert stable_seed(0, "weak") != stable_seed(0, "quality") != stable_seed(1, "quality")
     assert stable_seed(0, "weak") == stable_seed(0, "weak") < 2**63
-
-
-@pytest.mark.parametrize(("n", "size"), [(7, 3), (5, 5), (3, 8), (1, 4)])
-def test_order_visits_each_item_once_a_pass(n, size):
-    order = Order(n, seed=1)
-    steps = math.lcm(n, size) // size
-    items = torch.cat([order.batch(step, size)[0] for step in range(steps)])
-    for visited in items.split(n):
-        assert visited.sort().values.tolist() == list(range(n))
-    ids = torch.cat([order.batch(step, size)[1] for step in range(steps)])
-    assert ids.tolist() == list(range(len(items)))
-
-
-def test_order_does_not_remember():
-    """A batch is a function of the step alone: what resuming relies on."""
-    fresh = Order(10, seed=3).batch(17, 4)[0]
-    used = Order(10, seed=3)
-    for step in range(17):
-        used.batch(step, 4)
-    assert torch.equal(fresh, used.batch(17, 4)[0])
-    assert not torch.equal(fresh, Order(10, seed=4).batch(17, 4)[0])
 
 
 def test_ema_formula_and_buffers():

@@ -19,9 +19,9 @@ from ...quality.evaluate import evaluate_predictor
 from ...quality.predictor import QualityPredictor
 from ...recipes import Recipe
 from ..config import QualityConfig
-from ..schedule import Order, stable_seed
+from ..schedule import stable_seed
 from ..spans import span
-from ..stage import Batch, Part, Stage, adamw, to_device
+from ..stage import Batch, Part, Stage, adamw, take
 
 
 @dataclass
@@ -106,14 +106,13 @@ class QualityStage(Stage):
         self.lr, self.clip, self.epochs, self.patience = config.lr, config.clip, config.epochs, config.patience
         self.warmup = config.warmup
         self.steps_per_epoch = config.steps_per_epoch or -(-len(train) * config.corruptions_per_image // config.batch)
-        self.order = Order(len(train), stable_seed(seed, self.name, "order"))
+        self.order = train.order(stable_seed(seed, self.name, "order"))
         self.corruptor = Corruptor(recipe, bank, self.seed, train.num_classes)
         self.augmentation, self.dense = augmentation(config.augmentation), model.decoder is not None
 
     def draw(self, step: int, part: Part) -> Batch:
-        index, ids = self.order.batch(step, self.config.batch, part.of(self.config.batch))
-        self.train.prefetch(index)
-        return {"index": to_device(index, self.train.images.device), "ids": to_device(ids, self.train.device)}
+        index, ids = take(self.train, self.order, step, self.config.batch, part)
+        return {"index": index, "ids": ids}
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         index, ids = batch["index"], batch["ids"]

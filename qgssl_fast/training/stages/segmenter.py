@@ -20,9 +20,9 @@ from ..config import LambdaConfig, SegmenterConfig
 from ..ema import Ema
 from ..guard import Guard
 from ..inference import mean_dice
-from ..schedule import Order, ramp, stable_seed
+from ..schedule import ramp, stable_seed
 from ..spans import span
-from ..stage import Batch, Part, Stage, adamw, to_device
+from ..stage import Batch, Part, Stage, adamw, take, to_device
 
 
 class SegmenterStage(Stage):
@@ -67,8 +67,7 @@ class SegmenterStage(Stage):
             self.schedules["regularizer"] = config.regularizer_lambda
         self.patience_from = max((s.start + s.ramp for s in self.schedules.values()), default=0)
         self.orders = [
-            Order(max(1, len(s)), stable_seed(seed, "segmenter", i))
-            for i, s in enumerate((self.labelled, self.unlabelled))
+            s.order(stable_seed(seed, "segmenter", i)) for i, s in enumerate((self.labelled, self.unlabelled))
         ]
 
     def draw(self, step: int, part: Part) -> Batch:
@@ -182,7 +181,5 @@ class SegmenterStage(Stage):
         return [value for guide in guides for value in vars(guide).values() if isinstance(value, nn.Module)]
 
     def _draw(self, name: str, which: int, step: int, size: int, part: Part) -> Batch:
-        index, ids = self.orders[which].batch(step, size, part.of(size))
-        store = (self.labelled, self.unlabelled)[which]
-        store.prefetch(index)
-        return {name: to_device(index, store.images.device), f"{name}_ids": to_device(ids, store.device)}
+        index, ids = take((self.labelled, self.unlabelled)[which], self.orders[which], step, size, part)
+        return {name: index, f"{name}_ids": ids}

@@ -14,9 +14,9 @@ from ...ops.losses import soft_dice
 from ..config import WeakConfig
 from ..inference import mean_dice, predict
 from ..ranks import world
-from ..schedule import Order, stable_seed
+from ..schedule import stable_seed
 from ..spans import span
-from ..stage import Batch, Part, Stage, adamw, to_device
+from ..stage import Batch, Part, Stage, adamw, take
 
 
 class WeakStage(Stage):
@@ -47,14 +47,13 @@ class WeakStage(Stage):
         self.lr, self.epochs = config.lr, config.epochs
         self.batch = min(config.batch, len(self.train))
         self.steps_per_epoch = config.steps_per_epoch or -(-len(self.train) // self.batch)
-        self.order = Order(len(self.train), stable_seed(seed, self.name, "order"))
+        self.order = self.train.order(stable_seed(seed, self.name, "order"))
         self.folder = folder
         self.banks = {split: self._bank(split) for split in ("train", "val", "test") if len(stores[split])}
 
     def draw(self, step: int, part: Part) -> Batch:
-        index, ids = self.order.batch(step, self.batch, part.of(self.batch))
-        self.train.prefetch(index)
-        return {"index": to_device(index, self.train.images.device), "ids": to_device(ids, self.train.device)}
+        index, ids = take(self.train, self.order, step, self.batch, part)
+        return {"index": index, "ids": ids}
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         with span("data"):
