@@ -20,6 +20,7 @@ def configure(parser: ArgumentParser, words: list[str]) -> None:
     parser.add_argument("--samples", type=int, default=256, help="samples of a shard")
     parser.add_argument("--channels", type=int | None, default=None, help="image channels, 1 or 3; as images.channels")
     parser.add_argument("--classes", type=int | None, default=None, help="values in masks of images; 2 if not given")
+    parser.add_argument("--dtype", type=str, default="auto", help="auto, uint8 or float16; as images.dtype")
     parser.add_argument("--labelled", type=float | str | None, default=None, help="as images.labelled of a run")
     parser.add_argument("--unlabelled", type=int | None, default=None, help="as images.unlabelled of a run")
     parser.add_argument("--allow_empty_masks", type=bool, default=False, help="whether empty masks are well")
@@ -38,6 +39,7 @@ def run(settings: Namespace, words: list[str]) -> int:
             dataset, tuple(settings.size), settings.channels,
             progress=lambda done, total: progress.update(task, completed=done), classes=settings.classes,
             allow_empty_masks=settings.allow_empty_masks, volumes=volume_options(volumes, settings.seed),
+            dtype=settings.dtype,
         )  # fmt: skip
     counts = write_shards(
         {split: store for split, store in stores.items() if len(store)}, settings.url, settings.samples

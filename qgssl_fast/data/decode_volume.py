@@ -31,6 +31,8 @@ class Grid:
     """4 x 4, as in the file; None where there is none (HDF5, images)."""
     flat: bool = False
     """One slice, which the file holds as an image of two axes."""
+    deep: bool = False
+    """Whether the files hold more than 8 bits a voxel."""
 
     def restored(self, labels: np.ndarray) -> np.ndarray:
         """Labels [D, H, W] of this grid in the file's own order of axes and shape."""
@@ -52,8 +54,14 @@ class Volume:
 
 
 def read_grid(case: Case) -> Grid:
-    """The grid of a case's image, from its header alone where the format has one."""
-    return _guarded(case.image, lambda path: _nifti(path)[1] if _is_nifti(path) else _plain(path, "image")[1])
+    """The grid of a case's image, from headers alone where the format has one."""
+
+    def one(path: Path) -> Grid:
+        return _nifti(path)[1] if _is_nifti(path) else _plain(path, "image")[1]
+
+    grid = _guarded(case.image, one)
+    grid.deep = grid.deep or any(_guarded(path, one).deep for path in case.channels)
+    return grid
 
 
 def read_image(case: Case) -> Volume:
@@ -147,7 +155,8 @@ def _nifti(path: Path) -> tuple[Any, Grid]:
     sizes = nibabel.affines.voxel_sizes(affine)
     x, y, z = along
     ras, steps = (space[z], space[y], space[x]), (float(sizes[z]), float(sizes[y]), float(sizes[x]))
-    return image, Grid(ras, steps, tuple(image.shape), affine, len(shape) == 2)
+    deep = image.get_data_dtype().itemsize > 1
+    return image, Grid(ras, steps, tuple(image.shape), affine, len(shape) == 2, deep)
 
 
 def _turned(values: np.ndarray, affine: Any) -> np.ndarray:
@@ -211,7 +220,8 @@ def _plain(path: Path, what: str) -> tuple[np.ndarray, Grid]:
     if values.ndim not in (2, 3):
         raise InputError(f"{what} has shape {list(values.shape)}, wanted [H, W] or [D, H, W]")
     values = values[None] if flat else values
-    return values[None], Grid(tuple(values.shape), (1.0, 1.0, 1.0), tuple(values.shape[flat:]), None, flat)
+    deep = values.dtype.itemsize > 1
+    return values[None], Grid(tuple(values.shape), (1.0, 1.0, 1.0), tuple(values.shape[flat:]), None, flat, deep)
 
 
 def _hdf5(path: Path, what: str) -> np.ndarray:

@@ -31,6 +31,8 @@ from qgssl_fast.data.volumes import (
 from qgssl_fast.errors import Faults, InputError
 from qgssl_fast.kernels.reference.packed import PackedMasks, bits_of, like
 
+DTYPES = ("auto", "uint8", "float16")
+
 
 def load_stores(
     dataset: Dataset,
@@ -44,29 +46,34 @@ def load_stores(
     classes: int | None = None,
     volumes: VolumeOptions | None = None,
     placement: Placement | None = None,
+    dtype: str = "auto",
 ) -> dict[str, DeviceStore]:
     """Check and load every split of a data set in one pass: no file is decoded twice. Keys as in `dataset.splits`.
 
     The checks are those of `check_dataset`, all faults at once as InputError; the rest as in `DeviceStore.from_cases`.
     Channels, bits and mask values are settled over all splits. Each store's notes say what was decided. Volumes become
     slices where `size` has two sides and patches where it has three, as `volumes` says.
+    dtype: uint8, float16 in [0, 1], or auto: float16 where any image of the set has more than 8 bits a pixel.
     placement: where the stores lie; decoded stores are kept in the cache (see `data/store_cache.py`) and found there
     again, so that a second run decodes nothing.
     """
     checked_classes(classes)
     size, placement, target = _checked_size(size), placement or Placement(), torch.device(device)
+    if dtype not in DTYPES:
+        raise InputError(f"load_stores: dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
     options = {
         "size": size, "channels": channels, "conventions": conventions, "empty": allow_empty_masks, "classes": classes,
-        "volumes": volumes if dataset.volumetric else None,
+        "volumes": volumes if dataset.volumetric else None, "dtype": dtype,
     }  # fmt: skip
     key = store_key(dataset, options)
     stores = read_stores(key, dataset) if key else None
     filed = stores is not None
     if stores is None:
         if dataset.volumetric:
-            stores = _load_volumes(dataset, size, progress, volumes or VolumeOptions(), conventions, allow_empty_masks)
+            given = (volumes or VolumeOptions(), conventions, allow_empty_masks, dtype)
+            stores = _load_volumes(dataset, size, progress, *given)
         else:
-            stores = _load_images(dataset, size, channels, progress, conventions, allow_empty_masks, classes)
+            stores = _load_images(dataset, size, channels, progress, conventions, allow_empty_masks, classes, dtype)
         if key and write_stores(key, stores):
             filed, stores = True, read_stores(key, dataset) or stores
     elif progress is not None:
@@ -100,6 +107,7 @@ def _load_images(
     conventions: Conventions | None,
     allow_empty_masks: bool,
     classes: int | None,
+    dtype: str,
 ) -> dict[str, DeviceStore]:
     if len(size) != 2:
         raise InputError(f"{dataset.root}: holds images, their size must be (height, width), got {size}")
@@ -128,12 +136,16 @@ def _load_images(
     )  # fmt: skip
     _refuse(dataset, faults)
 
+    dtype = ("float16" if settled.bits > 8 else "uint8") if dtype == "auto" else dtype
+    if (images.shape[1], images.dtype) != (settled.channels, dtype):
+        needed = estimate_bytes(len(listed), with_masks, (height, width), settled.channels, dtype)
+        bytes_, images = images, allocate((len(listed), settled.channels, height, width), dtype, needed)
+        for made, image in zip(images, bytes_):
+            made[:] = image[: settled.channels] / np.float32(255) if dtype == "float16" else image[: settled.channels]
     for index, values in deep.items():
-        images[index] = np.rint(values * (255.0 / (2**settled.bits - 1))).clip(0, 255).transpose(2, 0, 1)
-    if images.shape[1] != settled.channels:
-        grey = allocate((len(listed), settled.channels, height, width), np.uint8, needed)
-        grey[:] = images[:, : settled.channels]
-        images = grey
+        unit = values.transpose(2, 0, 1)[: settled.channels] * np.float32(1 / (2**settled.bits - 1))
+        images[index] = np.rint(255 * unit).clip(0, 255) if dtype == "uint8" else unit.clip(0, 1)
+    notes += _kept_as(dtype, settled.bits > 8)
     tensor = torch.from_numpy(images)
     masks = np.zeros((len(listed), height, width), np.uint8)
     for index, values in raw_masks.items():
@@ -164,17 +176,20 @@ def _load_volumes(
     options: VolumeOptions,
     conventions: Conventions | None,
     allow_empty_masks: bool,
+    dtype: str,
 ) -> dict[str, DeviceStore]:
     listed = [(split, case) for split, cases in dataset.splits.items() for case in cases]
     grids = readable_grids(case for _, case in listed)
     options, notes = settle_spacing(options, [grid for grid in grids if grid], len(size) == 2)
     labels = conventions.labels if conventions else tuple(dataset.labels or ())
-    draft = VolumePlan(options, size, labels)
+    deep = any(grid.deep for grid in grids if grid)
+    dtype = ("float16" if deep else "uint8") if dtype == "auto" else dtype
+    draft = VolumePlan(options, size, labels, dtype)
     counts = [0 if grid is None else draft.count(grid) for grid in grids]
     starts = np.concatenate([[0], np.cumsum(counts)])
     channels = most_channels(case for _, case in listed)
-    needed = int(starts[-1]) * (channels + 2) * math.prod(size)
-    images = allocate((int(starts[-1]), channels, *size), np.uint8, needed)
+    needed = int(starts[-1]) * (channels * np.dtype(dtype).itemsize + 2) * math.prod(size)
+    images = allocate((int(starts[-1]), channels, *size), dtype, needed)
     raw = allocate((int(starts[-1]), *size), np.uint16, needed)
     names: dict[int, list[str]] = {}
 
@@ -193,9 +208,14 @@ def _load_volumes(
         looks, given=conventions, allow_empty_masks=allow_empty_masks, declared=dataset.labels
     )
     _refuse(dataset, faults)
-    plan = VolumePlan(options, size, settled.labels)
+    plan = VolumePlan(options, size, settled.labels, dtype)
     kind = "slices" if plan.sliced else "patches"
-    notes = [*notes, *said, f"{len(listed)} volume(s) give {len(images)} {kind} of {'x'.join(map(str, size))}"]
+    notes = [
+        *notes,
+        *said,
+        *_kept_as(dtype, deep),
+        f"{len(listed)} volume(s) give {len(images)} {kind} of {'x'.join(map(str, size))}",
+    ]
     stores, first = {}, 0
     for split, cases in dataset.splits.items():
         mine = range(first, first + len(cases))
@@ -213,6 +233,12 @@ def _load_volumes(
             settled, notes, list(cases), [k - mine.start for k in mine for _ in names[k]], plan,
         )  # fmt: skip
     return stores
+
+
+def _kept_as(dtype: str, deep: bool) -> list[str]:
+    if dtype == "uint8":
+        return ["files hold more than 8 bits a pixel; images are kept as uint8, as asked"] if deep else []
+    return [f"images are kept as float16 ({'files hold more than 8 bits a pixel' if deep else 'as asked'})"]
 
 
 def _refuse(dataset: Dataset, faults: Iterable[Fault]) -> None:

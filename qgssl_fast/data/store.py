@@ -1,4 +1,4 @@
-"""Images, slices and patches with their masks, decoded once and kept as uint8 tensors on the device that trains."""
+"""Images, slices and patches with their masks, decoded once and kept as small tensors on the device that trains."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ CHUNK = 256  # images that statistics() turns to float at once
 class DeviceStore:
     """One split on one device.
 
-    images uint8 [N, C, *S]; labels: masks of class numbers, as bits or uint8 [N, *S], or None for a split without masks
-    (`masks` and `truth` have them as uint8); names: one a sample; sizes: the files' (height, width) or (depth, height,
-    width), to bring predictions back; conventions: how files were read; notes: what to say. Of volumes: cases, the
+    images uint8, or float16 in [0, 1], [N, C, *S]; labels: masks of class numbers, as bits or uint8 [N, *S], or None
+    for a split without masks (`masks` and `truth` have them as uint8); names: one a sample; sizes: the files' (height,
+    width) or (depth, height, width), to bring predictions back; conventions: how files were read; notes: what to say.
+    Of volumes: cases, the
     files that samples are slices or patches of, owner, the number of each sample's case, and plan, by which whole
     volumes are read again.
     """
@@ -99,11 +100,13 @@ class DeviceStore:
         allow_empty_masks: bool = False,
         classes: int | None = None,
         volumes: VolumeOptions | None = None,
+        dtype: str = "auto",
     ) -> DeviceStore:
         """Decode the cases once, on all cores, and resize them to `size` (height, width).
 
         Images are resized by Pillow's bilinear filter (antialiased when they shrink), masks by nearest neighbour.
         channels: 1, 3, or None (1 where every image is grey). conventions: those of another store, to be read alike.
+        dtype: uint8, float16, or auto (float16 where files hold more than 8 bits a pixel).
         Raises InputError with all faults of all files at once, or where the memory would not do.
         """
         labelled = [case.mask is not None for case in cases]
@@ -116,14 +119,14 @@ class DeviceStore:
         dataset = Dataset(_common_folder(cases), {"cases": tuple(cases)})
         return load_stores(
             dataset, size, channels, device, progress, conventions=conventions,
-            allow_empty_masks=allow_empty_masks, classes=classes, volumes=volumes,
+            allow_empty_masks=allow_empty_masks, classes=classes, volumes=volumes, dtype=dtype,
         )["cases"]  # fmt: skip
 
     def __len__(self) -> int:
         return len(self.names) if self.stream is None else len(self.stream.shards)
 
     def batch(self, indices: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The images uint8 [B, C, *S] and masks uint8 [B, *S] (or None) at `indices`, int64 [B].
+        """The images [B, C, *S] and masks uint8 [B, *S] (or None) at `indices`, int64 [B].
 
         `indices` lie where the images lie: on the device, or on the CPU for a store in host memory.
         """
@@ -169,7 +172,7 @@ class DeviceStore:
         return images, labels, index
 
     def pairs(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """The images uint8 [B, C, *S] and masks uint8 [B, *S] at `indices`; InputError where there are no masks."""
+        """The images [B, C, *S] and masks uint8 [B, *S] at `indices`; InputError where there are no masks."""
         images, masks = self.batch(indices)
         if masks is None:
             raise self._without()
@@ -206,9 +209,10 @@ class DeviceStore:
             # Sums per image fit float32's 24 bits only roughly; over images they are added in float64.
             space = tuple(range(2, values.dim()))
             total += torch.stack([values.mean(space).double().sum(0), values.square().mean(space).double().sum(0)])
+        white = 255 if self.images.dtype == torch.uint8 else 1
         mean, square = (total / len(self)).cpu()
-        deviation = (square - mean.square()).clamp_min(1.0).sqrt()
-        return (mean / 255).tolist(), (deviation / 255).tolist()
+        deviation = (square - mean.square()).clamp_min((white / 255) ** 2).sqrt()
+        return (mean / white).tolist(), (deviation / white).tolist()
 
 
 def packed(masks: Tensor, classes: int) -> Tensor | PackedMasks:
@@ -216,9 +220,9 @@ def packed(masks: Tensor, classes: int) -> Tensor | PackedMasks:
     return pack_masks(masks, classes) if classes <= 16 else masks
 
 
-def estimate_bytes(images: int, masks: int, size: tuple[int, ...], channels: int = 3) -> int:
-    """Bytes that a store of so many images and masks takes on its device."""
-    return (images * channels + masks) * math.prod(size)
+def estimate_bytes(images: int, masks: int, size: tuple[int, ...], channels: int = 3, dtype: str = "uint8") -> int:
+    """Bytes that a store of so many images of `dtype` and masks takes on its device."""
+    return (images * channels * (1 if dtype == "uint8" else 2) + masks) * math.prod(size)
 
 
 def _common_folder(cases: Sequence[Case]) -> Path:

@@ -99,7 +99,7 @@ def read_stores(key: str, dataset: Dataset) -> dict[str, DeviceStore] | None:
     if told["plan"]:
         given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in told["plan"]["options"].items()}
         options = VolumeOptions(**given)
-        plan = VolumePlan(options, tuple(told["plan"]["size"]), tuple(told["plan"]["labels"]))
+        plan = VolumePlan(options, tuple(told["plan"]["size"]), tuple(told["plan"]["labels"]), told["plan"]["dtype"])
     return {
         split: DeviceStore(
             arrays[f"{split}-images"], _labels(arrays, split, found["bits"]), found["names"],

@@ -20,7 +20,7 @@ from qgssl_fast.errors import Faults, InputError
 from qgssl_fast.files import replacing
 
 INTENSITIES = ("percentile", "zscore", "window")
-Sample = tuple[str, np.ndarray, np.ndarray | None]  # name, image uint8 [C, *size], labels [*size]
+Sample = tuple[str, np.ndarray, np.ndarray | None]  # name, image [C, *size], labels [*size]
 LOW, HIGH = 0.5, 99.5  # percentiles that become black and white
 DEVIATIONS = 4.0  # standard deviations from the mean that become black and white
 
@@ -31,8 +31,8 @@ class VolumeOptions:
 
     spacing: mm along z, y, x; None: as it is where all volumes agree, else the median of the set (3D alone).
     intensity: a volume's percentiles 0.5 and 99.5, its mean -+ 4 standard deviations ("zscore"), or a fixed `window`
-    (low, high) of CT become 0 and 255. patches: of a volume larger than the size; foreground: the share of them that
-    is centred on a voxel of a class, all classes alike.
+    (low, high) of CT become black and white. patches: of a volume larger than the size; foreground: the share of them
+    that is centred on a voxel of a class, all classes alike.
     """
 
     spacing: tuple[float, float, float] | None = None
@@ -61,7 +61,7 @@ class VolumeOptions:
 
 @dataclass
 class Prepared:
-    """One volume as networks see it: image uint8 [C, D, H, W] on the target spacing; truth [D, H, W] as in the file."""
+    """One volume as stores keep it: image [C, D, H, W] on the target spacing; truth [D, H, W] as in the file."""
 
     case: Case
     image: np.ndarray
@@ -71,11 +71,13 @@ class Prepared:
 
 @dataclass(frozen=True)
 class VolumePlan:
-    """What is settled for a set of volumes: options with the spacing decided, the size, the labels' values."""
+    """What is settled for a set of volumes: options with the spacing decided, the size, the labels' values, and what
+    images are kept as (uint8, or float16 in [0, 1])."""
 
     options: VolumeOptions
     size: tuple[int, ...]
     labels: tuple[int, ...]
+    dtype: str = "uint8"
 
     @property
     def sliced(self) -> bool:
@@ -94,9 +96,9 @@ class VolumePlan:
         return 1 if all(n <= side for n, side in zip(self.target(grid), self.size)) else self.options.patches
 
     def image(self, volume: Volume) -> np.ndarray:
-        """uint8 [C, *target] of a volume; slices keep their own grid."""
-        bytes_ = to_bytes(volume.image, self.options)
-        return bytes_ if self.sliced else resize(bytes_, self.target(volume.grid))
+        """[C, *target] of a volume; slices keep their own grid."""
+        kept = to_kept(volume.image, self.options, self.dtype)
+        return kept if self.sliced else resize(kept, self.target(volume.grid))
 
     def target(self, grid: Grid) -> tuple[int, ...]:
         """Shape of a grid on the settled spacing."""
@@ -105,7 +107,7 @@ class VolumePlan:
         return tuple(max(1, round(n * s / t)) for n, s, t in zip(grid.shape, grid.spacing, self.options.spacing))
 
     def samples(self, name: str, image: np.ndarray, labels: np.ndarray | None) -> Iterator[Sample]:
-        """(name, image uint8 [C, *size], labels as in the file [*size]) of each slice or patch of a prepared volume."""
+        """(name, image [C, *size], labels as in the file [*size]) of each slice or patch of a prepared volume."""
         if self.sliced:
             for z in range(image.shape[1]):
                 part = None if labels is None else nearest(labels[z], self.size)
@@ -193,9 +195,9 @@ def grid_channels(case: Case) -> int:
     return shape[3] if len(shape) == 4 else 1
 
 
-def to_bytes(image: np.ndarray, options: VolumeOptions) -> np.ndarray:
-    """float32 [C, ...] to uint8, each channel by itself."""
-    out = np.empty(image.shape, np.uint8)
+def to_kept(image: np.ndarray, options: VolumeOptions, dtype: str = "uint8") -> np.ndarray:
+    """float32 [C, ...] to uint8, or to float16 in [0, 1], each channel by itself."""
+    out, white = np.empty(image.shape, dtype), 255 if dtype == "uint8" else 1
     for channel, made in zip(image, out):
         if options.window is not None:
             low, high = options.window
@@ -206,8 +208,9 @@ def to_bytes(image: np.ndarray, options: VolumeOptions) -> np.ndarray:
             low, high = (float(v) for v in np.percentile(channel, (LOW, HIGH)))
             if not low < high:  # nearly all voxels are one value: the few others are the picture
                 low, high = float(channel.min()), float(channel.max())
-        scale = 255 / (high - low) if high > low else 0.0
-        made[:] = np.rint(((channel - low) * scale).clip(0, 255))
+        scale = white / (high - low) if high > low else 0.0
+        values = ((channel - low) * scale).clip(0, white)
+        made[:] = np.rint(values) if dtype == "uint8" else values
     return out
 
 
@@ -219,7 +222,7 @@ def to_classes(labels: Any, values: tuple[int, ...]) -> np.ndarray:
 
 
 def resize(image: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    """uint8 [C, *s] to [C, *size]: linear; images are antialiased where they shrink."""
+    """uint8 or float16 [C, *s] to [C, *size]: linear; images are antialiased where they shrink."""
     if image.shape[1:] == tuple(size):
         return image
     values = torch.from_numpy(np.ascontiguousarray(image)).float()[None]
@@ -227,7 +230,9 @@ def resize(image: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
         made = F.interpolate(values, tuple(size), mode="bilinear", antialias=True)
     else:
         made = F.interpolate(values, tuple(size), mode="trilinear")
-    return made[0].round_().clamp_(0, 255).to(torch.uint8).numpy()
+    if image.dtype == np.uint8:
+        return made[0].round_().clamp_(0, 255).to(torch.uint8).numpy()
+    return made[0].clamp_(0, 1).numpy().astype(image.dtype)
 
 
 def cut(values: np.ndarray, corner: tuple[int, ...], size: tuple[int, ...]) -> np.ndarray:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..ops.pixels import in_unit
 from .predictor import QualityPredictor
 
 
@@ -75,8 +76,8 @@ def spread_agreement(
     with torch.random.fork_rng(devices=[parameter.device] if parameter.is_cuda else []):
         torch.manual_seed(0)
         for at, mask in zip(image_ids.split(64), masks.split(64)):
-            image = images[at.to(images.device)].to(parameter.device).to(parameter.dtype) / 255
-            mean, deviation = predictor.spread(image, mask.to(parameter.device), passes)
+            image = images[at.to(images.device)].to(parameter.device)
+            mean, deviation = predictor.spread(in_unit(image, parameter.dtype), mask.to(parameter.device), passes)
             means.append(mean.float().cpu())  # sync
             deviations.append(deviation.float().cpu())
     spread = torch.cat(deviations).flatten().numpy()
@@ -100,8 +101,7 @@ def _predict(
             image = images.new_zeros(len(mask), *images.shape[1:])
         else:
             image = images[ids[start : start + batch_size].to(images.device)]
-        image = image.to(parameter.device)
-        image = image.to(parameter.dtype) / 255 if image.dtype == torch.uint8 else image.to(parameter.dtype)
+        image = in_unit(image.to(parameter.device), parameter.dtype)
         scores.append(predictor(image, mask).float().cpu())  # sync
     predictor.train(training)
     return torch.cat(scores).numpy()

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..ops.overlap import dice
+from ..ops.pixels import in_unit
 from .guide import Combined, Guide
 from .judged import CorrectionGuide, PredictorGuide, QualityGuide, QualityMapGuide
 
@@ -31,8 +32,9 @@ class Shown:
 def find_strength(guide: Guide, images: Tensor, masks: Tensor, truth: Tensor, image_ids: Tensor) -> dict[str, Shown]:
     """Set the strength of a guide (of each that is joined) to the one that serves best, and tell it by name.
 
-    images: uint8 [M, C, *S], of which the guide's predictor has not learnt. masks: uint8 [N, *S], made by networks that
-    were not trained on these images. truth: uint8 [M, *S]. image_ids: int64 [N], which image each mask is of.
+    images: uint8, or floats in [0, 1], [M, C, *S], of which the guide's predictor has not learnt. masks: uint8 [N, *S],
+    made by networks that were not trained on these images. truth: uint8 [M, *S]. image_ids: int64 [N], which image each
+    mask is of.
     A gain is: for a guide that corrects, Dice of the corrected less that of the given masks; for weights of samples,
     Dice in their weighted mean less in the plain mean; for weights of pixels, Dice counted in weighted pixels less in
     plain ones. Of 1/4, 1/2, 3/4 and 1 the strength with the largest gain less its standard error is taken (images are
@@ -62,7 +64,7 @@ def _by_batch(
     function: Callable[[Tensor, Tensor, Tensor], Tensor], images: Tensor, masks: Tensor, truth: Tensor, ids: Tensor
 ) -> Tensor:
     """`function` of images in [0, 1], masks and their truth, 64 at a time."""
-    parts = [function(images[at].float() / 255, mask, truth[at]) for at, mask in zip(ids.split(64), masks.split(64))]
+    parts = [function(in_unit(images[at]), mask, truth[at]) for at, mask in zip(ids.split(64), masks.split(64))]
     return torch.cat(parts)
 
 

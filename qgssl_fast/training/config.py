@@ -37,6 +37,8 @@ class ImagesConfig:
     unlabelled. null: all."""
     unlabelled: int | None = None
     """At most this many unlabelled images (a seeded choice); null: all."""
+    dtype: str = "auto"
+    """What decoded images are kept as: uint8, float16, or auto: float16 where files hold more than 8 bits a pixel."""
     allow_empty_masks: bool = False
     """Take a mask without foreground as a label; otherwise it is reported as a fault."""
     normalization: str = "dataset"

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ..data import DeviceStore
 from ..networks.outputs import hard_labels, probabilities
 from ..ops.overlap import dice
+from ..ops.pixels import in_unit
 from ..quality.predictor import QualityPredictor
 
 CUT = 0.5
@@ -40,7 +41,7 @@ class Guard(nn.Module):
         """Measure, and cut where it is time; `active`: whether lambda is above 0. Figures for the log."""
         predictor, true, predicted = self._predictor[0].eval(), [], []
         for images, masks in zip(store.images.split(64), store.truth.split(64)):
-            images = images.float() / 255
+            images = in_unit(images)
             logits = student(images)
             predicted.append(predictor(images, probabilities(logits), calibrated=False).flatten())
             true.append(dice(hard_labels(logits), masks, predictor.num_classes).flatten())

@@ -7,16 +7,17 @@ from torch import Tensor, nn
 
 from ..methods import hard_labels
 from ..ops.overlap import dice
+from ..ops.pixels import in_unit
 from .ranks import gather, own
 
 
 @torch.no_grad()
 def predict(model: nn.Module, images: Tensor, batch: int = 64) -> Tensor:
-    """Hard masks uint8 `[N, *S]` for images uint8 `[N, C, *S]`; the model is put in eval mode and back."""
+    """Hard masks uint8 `[N, *S]` for images `[N, C, *S]` of a store; the model is put in eval mode and back."""
     training = model.training
     model.eval()
     device = next(model.parameters()).device  # the images may lie in host memory
-    masks = [hard_labels(model(part.to(device).float().div_(255))) for part in images.split(batch)]
+    masks = [hard_labels(model(in_unit(part.to(device)))) for part in images.split(batch)]
     model.train(training)
     return torch.cat(masks) if masks else torch.zeros((0, *images.shape[2:]), dtype=torch.uint8, device=device)
 

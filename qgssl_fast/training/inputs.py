@@ -81,7 +81,7 @@ def _from_files(config: Config, folder: Path, device: torch.device, log: Log) ->
             dataset, tuple(settings.size), settings.channels, device,
             lambda done, total: advance(1), allow_empty_masks=settings.allow_empty_masks,
             classes=settings.classes, volumes=volume_options(settings.volumes, config.seed),
-            placement=Placement(settings.tier, settings.budget_gb),
+            placement=Placement(settings.tier, settings.budget_gb), dtype=settings.dtype,
         )  # fmt: skip
     return str(root), stores, dataset.notes
 
@@ -93,9 +93,9 @@ def _from_shards(config: Config, url: str, folder: Path, device: torch.device, l
         sides, classes = shards.image[1:], shards.conventions.num_classes
         for key, wanted, came in (
             ("size", tuple(settings.size), sides), ("channels", settings.channels, shards.image[0]),
-            ("classes", settings.classes, classes),
+            ("classes", settings.classes, classes), ("dtype", settings.dtype, shards.dtype),
         ):  # fmt: skip
-            if wanted not in (None, came):
+            if wanted not in (None, "auto", came):
                 faults.add(f"images.{key}: the shards hold {came}, got {wanted}")
     for key in ("labelled", "unlabelled", "allow_empty_masks", "volumes"):
         if getattr(settings, key) != getattr(ImagesConfig(), key):

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from ..data import DeviceStore
 from ..ops.augment import augment
 from ..ops.overlap import dice
+from ..ops.pixels import in_unit
 from ..quality.dense import dense_loss
 from ..quality.predictor import QualityPredictor
 from .inference import predict
@@ -37,7 +38,7 @@ class Refresher:
         masks, images, truth = predict(segmenter, self.val.images), self.val.images, self.val.truth
         quality = dice(masks, truth, self.val.num_classes)
         with torch.no_grad():
-            before = torch.cat([self.predictor(x.float() / 255, m) for x, m in zip(images.split(64), masks.split(64))])
+            before = torch.cat([self.predictor(in_unit(x), m) for x, m in zip(images.split(64), masks.split(64))])
         optimizer = adamw([self.predictor], RATE * self.stage.lr, self.stage.config.weight_decay)
         self.predictor.requires_grad_(True).train()
         count = min(self.stage.config.batch, len(images))

@@ -147,6 +147,7 @@ def check(config: Config) -> None:
     if not isinstance(images.labelled, str):
         want(images.labelled is None or images.labelled > 0, "images.labelled", "more than 0", images.labelled)
     want(images.unlabelled is None or images.unlabelled >= 0, "images.unlabelled", "0 or more", images.unlabelled)
+    want(images.dtype in ("auto", "uint8", "float16"), "images.dtype", "auto, uint8 or float16", images.dtype)
     want(images.buffer >= 1, "images.buffer", "1 or more", images.buffer)
     want(
         images.normalization in ("dataset", "imagenet"),

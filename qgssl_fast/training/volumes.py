@@ -15,6 +15,7 @@ from ..data.volumes import Prepared, cut, resize
 from ..methods import hard_labels
 from ..networks import Segmenter
 from ..ops.overlap import dice
+from ..ops.pixels import in_unit
 from ..quality.evaluate import evaluate_predictor
 from ..quality.predictor import QualityPredictor
 from ..reporting import figures
@@ -40,7 +41,7 @@ def predict_volume(model: nn.Module, plan: VolumePlan, prepared: Prepared) -> np
         return np.stack([nearest(mask, prepared.grid.shape[1:]) for mask in masks])
     training = model.training
     model.eval()
-    values = image[None].to(device).float().div_(255)
+    values = in_unit(image[None].to(device))
     logits: Any = sliding_window_inference(values, plan.size, 4, model, OVERLAP, mode="gaussian")
     model.train(training)
     return nearest(hard_labels(logits)[0].cpu().numpy(), prepared.grid.shape)
@@ -92,7 +93,7 @@ def _by_case(test: DeviceStore, values: Any) -> np.ndarray:
 
 
 def _fullest(prepared: Prepared, classes: np.ndarray, plan: VolumePlan) -> tuple[np.ndarray, ...]:
-    """Image uint8 [H, W], truth and prediction of the slice with most foreground."""
+    """Image [H, W], truth and prediction of the slice with most foreground."""
     assert prepared.truth is not None
     image = resize(prepared.image[:1], prepared.grid.shape)[0]
     z = int(((prepared.truth != 0).sum((1, 2)) + (classes != 0).sum((1, 2))).argmax())

@@ -11,7 +11,7 @@ from qgssl_fast.data import VolumeOptions, load_stores, read_dataset
 from qgssl_fast.data.decode_volume import read_image, read_labels
 from qgssl_fast.data.layout import Case
 from qgssl_fast.data.resize import nearest
-from qgssl_fast.data.volumes import to_bytes
+from qgssl_fast.data.volumes import to_kept
 from qgssl_fast.errors import InputError
 
 SPLITS = {"train": ["c0", "c1", "c2"], "val": ["c3"], "test": ["c4", "c5"]}
@@ -26,8 +26,8 @@ def test_whole_volumes_are_padded(tree):
     want[3:13, 1:15, 2:14] = tree.label_values().transpose(2, 1, 0)
     assert np.array_equal(train.masks[0], want)
     assert train.images[0, 0, :3].max() == 0
-    assert train.images[0, 0, 3:13, 1:15, 2:14].float().mean() == pytest.approx(127, abs=15)
-    assert stores["test"].statistics()[0] == pytest.approx([train.images.float().mean().item() / 255], abs=0.02)
+    assert train.images[0, 0, 3:13, 1:15, 2:14].float().mean() == pytest.approx(0.5, abs=0.06)
+    assert stores["test"].statistics()[0] == pytest.approx([train.images.float().mean().item()], abs=0.02)
 
 
 @pytest.mark.parametrize("codes", ["RAS", "LPS", "PIR", "SAL"])
@@ -140,7 +140,7 @@ def test_intensities(kind):
     values = np.random.default_rng(0).normal(100, 10, (1, 20, 30, 40)).astype(np.float32)
     values[0, 0, 0, 0] = 1e6
     window = (90.0, 110.0) if kind == "window" else None
-    made = to_bytes(values, VolumeOptions(intensity=kind, window=window)).astype(float)
+    made = to_kept(values, VolumeOptions(intensity=kind, window=window)).astype(float)
     if kind == "zscore":
         assert made[0, 0, 0, 0] == 255
         return
@@ -154,7 +154,7 @@ def test_intensities(kind):
 def test_a_volume_of_nearly_one_value_keeps_the_others():
     values = np.zeros((1, 10, 10, 10), np.float32)
     values[0, 3, 3, 3] = 5
-    assert to_bytes(values, VolumeOptions()).max() == 255
+    assert to_kept(values, VolumeOptions()).max() == 255
 
 
 @pytest.mark.parametrize(("old", "new"), [((7, 5, 4), (3, 9, 4)), ((2, 2, 2), (5, 1, 3))])

@@ -15,6 +15,7 @@ from ...methods import Method, Unlabelled
 from ...networks import Ensemble, Segmenter
 from ...ops.augment import augment, augment_views, strong_view, weak_view
 from ...ops.losses import bce_dice, ce_dice
+from ...ops.pixels import kept_as
 from ...quality.guide import Guide
 from ..config import LambdaConfig, SegmenterConfig
 from ..ema import Ema
@@ -123,7 +124,7 @@ class SegmenterStage(Stage):
             if self.method.strong_views > 1:
                 second = pair.weak
                 if strong is not None:
-                    weak = (pair.weak * 255).round().to(torch.uint8)
+                    weak = kept_as(pair.weak, images.dtype)
                     second, _ = augment(weak, None, strong, seed=self.seed + 2, sample_ids=ids)
         return Unlabelled(pair.weak, pair.strong, second, labelled, batch["progress"])
 
