@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 from rich.progress import Progress
@@ -32,7 +34,7 @@ def run(settings: Namespace, words: list[str]) -> int:
     """Write the shards and say how many; returns 0."""
     console = Console()
     dataset = read_splits(settings.data, settings, settings.seed)
-    volumes = VolumesConfig(**vars(settings.volumes))
+    volumes = replace(VolumesConfig(**vars(settings.volumes)), anew=False)  # shards hold patches alone
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("files", total=len(dataset))
         stores = load_stores(

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from qgssl_fast.data.anew import Wholes
 from qgssl_fast.data.checks import Progress, look_at_all
 from qgssl_fast.data.decode_volume import Volume
 from qgssl_fast.data.judge import Conventions, Fault, checked_classes, judge
@@ -85,7 +86,17 @@ def _placed(
     stores: dict[str, DeviceStore], placement: Placement, device: torch.device, filed: bool
 ) -> dict[str, DeviceStore]:
     tensors = [t for store in stores.values() for t in (store.images, store.labels) if t is not None]
-    tier, note = placement.choose(sum(bits_of(t).nbytes for t in tensors), device, filed)
+    needed = sum(bits_of(t).nbytes for t in tensors)
+    wholes = sum(store.anew.nbytes for store in stores.values() if store.anew is not None)
+    tier, note = placement.choose(needed + wholes, device, filed)
+    notes = [note]
+    if wholes and tier != "device":
+        tier, note = placement.choose(needed, device, filed)
+        notes = [
+            note,
+            f"patches stay where they were cut once: whole volumes ({wholes / 1e9:.2f} GB) do not fit as well",
+        ]
+    keep = wholes > 0 and len(notes) == 1
 
     def placed(values: Tensor | PackedMasks | None) -> Tensor | PackedMasks | None:
         return None if values is None else like(values, place(bits_of(values), tier, device, filed))
@@ -93,7 +104,8 @@ def _placed(
     return {
         split: replace(
             store, images=place(store.images, tier, device, filed), labels=placed(store.labels), tier=tier,
-            target=device, notes=[*store.notes, note],
+            target=device, notes=[*store.notes, *notes],
+            anew=store.anew.map(lambda t: place(t, tier, device, filed)) if keep and store.anew is not None else None,
         )
         for split, store in stores.items()
     }  # fmt: skip
@@ -192,13 +204,16 @@ def _load_volumes(
     images = allocate((int(starts[-1]), channels, *size), dtype, needed)
     raw = allocate((int(starts[-1]), *size), np.uint16, needed)
     names: dict[int, list[str]] = {}
+    wholes = Wholes(draft, listed, grids)
 
     def keep(index: int, volume: Volume, values: np.ndarray | None) -> None:
         plan = draft if labels or values is None else replace(draft, labels=tuple(int(v) for v in np.unique(values)))
         if volume.image.shape[0] != channels:
             return  # a fault, told with the others
         names[index] = []
-        for row, (name, image, part) in enumerate(plan.samples(listed[index][1].name, plan.image(volume), values)):
+        whole = plan.image(volume)
+        wholes.keep(index, whole, values)
+        for row, (name, image, part) in enumerate(plan.samples(listed[index][1].name, whole, values)):
             images[starts[index] + row] = image
             raw[starts[index] + row] = 0 if part is None else part
             names[index].append(name)
@@ -213,6 +228,7 @@ def _load_volumes(
     notes = [
         *notes,
         *said,
+        *wholes.notes,
         *_kept_as(dtype, deep),
         f"{len(listed)} volume(s) give {len(images)} {kind} of {'x'.join(map(str, size))}",
     ]
@@ -231,6 +247,7 @@ def _load_volumes(
             None if masks is None else packed(torch.from_numpy(masks), settled.num_classes),
             [name for k in mine for name in names[k]], [looks[k].shape or size for k in mine for _ in names[k]],
             settled, notes, list(cases), [k - mine.start for k in mine for _ in names[k]], plan,
+            anew=wholes.of(mine, split, plan, [len(names[k]) for k in mine]),
         )  # fmt: skip
     return stores
 

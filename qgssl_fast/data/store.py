@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from qgssl_fast.data.anew import Volumes
 from qgssl_fast.data.checks import Progress
 from qgssl_fast.data.feed import Feeder
 from qgssl_fast.data.judge import Conventions
@@ -52,6 +53,8 @@ class DeviceStore:
     """Where images and masks lie: on `device`, in host memory, in a mapped file ("disk"), or in shards ("stream")."""
     target: torch.device | None = None
     """Where batches go; None: where the images are."""
+    anew: Volumes | None = None
+    """Whole volumes, out of which steps draw patches; `images` and `labels` are those that were cut once."""
     stream: ShardStream | None = None
     """Where samples come from that are not held at all: `images` is then empty and tells their sides and dtype."""
 
@@ -157,16 +160,23 @@ class DeviceStore:
     def _without(self) -> InputError:
         return InputError(f"a store of {len(self)} images has no masks")
 
-    def source(self, indices: Tensor) -> tuple[Tensor, Tensor | PackedMasks | None, Tensor | None]:
+    def source(
+        self, indices: Tensor, seed: int | None = None, ids: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | PackedMasks | None, Tensor | None]:
         """(images, masks, index) as `ops.augment` takes them: the store itself where it lies on the device, so that the
-        kernel gathers; else the batch, which has no index."""
+        kernel gathers; else the batch, which has no index. With a seed and sample ids: where volumes are kept whole,
+        patches that are drawn by these."""
+        if self.anew is not None and seed is not None and ids is not None:
+            return (*self.anew.cut(indices, seed, ids), None)
         if self._feeder is None:
             return self.images, self.labels, indices
         return (*self._taken(indices), None)
 
-    def labelled_source(self, indices: Tensor) -> tuple[Tensor, Tensor | PackedMasks, Tensor | None]:
+    def labelled_source(
+        self, indices: Tensor, seed: int | None = None, ids: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | PackedMasks, Tensor | None]:
         """:meth:`source` of a split that has masks; InputError for one that has none."""
-        images, labels, index = self.source(indices)
+        images, labels, index = self.source(indices, seed, ids)
         if labels is None:
             raise self._without()
         return images, labels, index
@@ -190,14 +200,16 @@ class DeviceStore:
         labels = None if self.labels is None else like(self.labels, bits_of(self.labels).index_select(0, chosen))
         names, sizes = [self.names[i] for i in indices], [self.sizes[i] for i in indices]
         owner = [self.owner[i] for i in indices] if self.owner else []
+        anew = None if self.anew is None else self.anew.select(chosen)
         return replace(
-            self, images=images, labels=labels, names=names, sizes=sizes, owner=owner, notes=list(self.notes)
+            self, images=images, labels=labels, names=names, sizes=sizes, owner=owner, notes=list(self.notes), anew=anew
         )
 
     def to(self, device: str | torch.device) -> DeviceStore:
         """The same store on another device."""
         labels = None if self.labels is None else self.labels.to(device)
-        return replace(self, images=self.images.to(device), labels=labels, tier="device", target=None)
+        anew = None if self.anew is None else self.anew.to(device)
+        return replace(self, images=self.images.to(device), labels=labels, tier="device", target=None, anew=anew)
 
     def statistics(self) -> tuple[list[float], list[float]]:
         """Mean and standard deviation (at least 1/255) of each channel over all pixels, for images in [0, 1]."""

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from qgssl_fast import __version__
+from qgssl_fast.data.anew import Volumes
 from qgssl_fast.data.cache import FileCache, cache_folder
 from qgssl_fast.data.judge import Conventions
 from qgssl_fast.data.layout import Dataset
@@ -64,6 +65,8 @@ def write_stores(key: str, stores: dict[str, DeviceStore]) -> bool:
             np.save(beside / f"{split}-images.npy", store.images.numpy())
             if store.labels is not None:
                 np.save(beside / f"{split}-masks.npy", bits_of(store.labels).numpy())
+            for name, values in ({} if store.anew is None else store.anew.tensors()).items():
+                np.save(beside / f"{split}-anew-{name}.npy", values.numpy())
             told["splits"][split] = {
                 "names": store.names, "sizes": store.sizes, "owner": store.owner,
                 "bits": isinstance(store.labels, PackedMasks),
@@ -104,7 +107,7 @@ def read_stores(key: str, dataset: Dataset) -> dict[str, DeviceStore] | None:
         split: DeviceStore(
             arrays[f"{split}-images"], _labels(arrays, split, found["bits"]), found["names"],
             [tuple(size) for size in found["sizes"]], conventions, list(told["notes"]),
-            list(dataset.splits[split]) if plan else [], found["owner"], plan,
+            list(dataset.splits[split]) if plan else [], found["owner"], plan, anew=_volumes(arrays, split, plan),
         )
         for split, found in told["splits"].items()
     }  # fmt: skip
@@ -113,6 +116,14 @@ def read_stores(key: str, dataset: Dataset) -> dict[str, DeviceStore] | None:
 def _labels(arrays: dict[str, torch.Tensor], split: str, bits: bool) -> torch.Tensor | PackedMasks | None:
     masks = arrays.get(f"{split}-masks")
     return PackedMasks(masks, tuple(arrays[f"{split}-images"].shape[2:])) if bits and masks is not None else masks
+
+
+def _volumes(arrays: dict[str, torch.Tensor], split: str, plan: VolumePlan | None) -> Volumes | None:
+    head = f"{split}-anew-"
+    found: dict[str, Any] = {
+        name.removeprefix(head): values for name, values in arrays.items() if name.startswith(head)
+    }
+    return Volumes(**{"labels": None, **found}, size=plan.size) if plan and found else None
 
 
 def _mapped(path: Path) -> torch.Tensor:

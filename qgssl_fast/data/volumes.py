@@ -32,7 +32,8 @@ class VolumeOptions:
     spacing: mm along z, y, x; None: as it is where all volumes agree, else the median of the set (3D alone).
     intensity: a volume's percentiles 0.5 and 99.5, its mean -+ 4 standard deviations ("zscore"), or a fixed `window`
     (low, high) of CT become black and white. patches: of a volume larger than the size; foreground: the share of them
-    that is centred on a voxel of a class, all classes alike.
+    that is centred on a voxel of a class, all classes alike. anew: whole training volumes are kept too, so that steps
+    can draw patches elsewhere each time.
     """
 
     spacing: tuple[float, float, float] | None = None
@@ -41,6 +42,7 @@ class VolumeOptions:
     patches: int = 4
     foreground: float = 0.5
     seed: int = 0
+    anew: bool = False
 
     def __post_init__(self) -> None:
         faults = Faults()
@@ -105,6 +107,12 @@ class VolumePlan:
         if self.sliced or self.options.spacing is None:
             return grid.shape
         return tuple(max(1, round(n * s / t)) for n, s, t in zip(grid.shape, grid.spacing, self.options.spacing))
+
+    def wholes(self, grids: list[Grid | None]) -> int:
+        """Voxels of the volumes that give several patches, and of those beside them; 0 where none does."""
+        known = [grid for grid in grids if grid is not None]
+        several = not self.sliced and self.options.patches > 1 and any(self.count(grid) > 1 for grid in known)
+        return sum(int(np.prod(self.target(grid), dtype=np.int64)) for grid in known) if several else 0
 
     def samples(self, name: str, image: np.ndarray, labels: np.ndarray | None) -> Iterator[Sample]:
         """(name, image [C, *size], labels as in the file [*size]) of each slice or patch of a prepared volume."""

@@ -20,6 +20,8 @@ class VolumesConfig:
     """Patches of each volume that is larger than images.size."""
     foreground: float = 0.5
     """Share of the patches that is centred on a voxel of a class."""
+    anew: bool = True
+    """Segmenters see other patches in each step (where whole volumes fit on the device beside those that are cut)."""
 
 
 @dataclass

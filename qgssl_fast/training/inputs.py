@@ -126,8 +126,10 @@ def read_splits(root: str | Path, settings: Any, seed: int) -> Dataset:
 
 def volume_options(settings: VolumesConfig, seed: int) -> VolumeOptions:
     """The settings as readers take them; InputError with all that is wrong with them."""
-    spacing, window = (None if v is None else tuple(v) for v in (settings.spacing, settings.window))
-    return VolumeOptions(spacing, settings.intensity, window, settings.patches, settings.foreground, seed)  # type: ignore[arg-type]
+    given: list[Any] = [None if v is None else tuple(v) for v in (settings.spacing, settings.window)]
+    spacing, window = given
+    s = settings
+    return VolumeOptions(spacing, s.intensity, window, s.patches, s.foreground, seed, s.anew)
 
 
 def _take_pool(dataset: Dataset, most: int | None, seed: int) -> None:

@@ -106,9 +106,9 @@ def test_unlabelled_images_are_not_touched_while_lambda_is_0(name, make_stage, m
     ways = {name: getattr(DeviceStore, name) for name in ("batch", "pairs", "source")}
 
     def watched(function):
-        def call(self, index):
+        def call(self, *index):
             touched.append(self)
-            return function(self, index)
+            return function(self, *index)
 
         return call
 

@@ -84,9 +84,9 @@ class SegmenterStage(Stage):
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         with span("data"):
-            images, truth, index = self.labelled.labelled_source(batch["labelled"])
-        with span("augmentation"):
             ids = batch["labelled_ids"]
+            images, truth, index = self.labelled.labelled_source(batch["labelled"], self.seed, ids)
+        with span("augmentation"):
             views, masks = augment(images, truth, weak_view(), seed=self.seed, sample_ids=ids, index=index)
         with span("losses"):
             supervised = torch.stack([self._supervised(one(views), masks) for one in self.students()]).sum()
@@ -116,9 +116,10 @@ class SegmenterStage(Stage):
     def _unlabelled(self, batch: Batch, labelled: tuple[Tensor, Tensor]) -> Unlabelled:
         """The views that the method asks for."""
         with span("data"):
-            images, _, index = self.unlabelled.source(batch["unlabelled"])
+            ids = batch["unlabelled_ids"]
+            images, _, index = self.unlabelled.source(batch["unlabelled"], self.seed + 1, ids)
         with span("augmentation"):
-            ids, strong = batch["unlabelled_ids"], strong_view() if self.config.strong else None
+            strong = strong_view() if self.config.strong else None
             pair = augment_views(images, None, weak_view(), strong, seed=self.seed + 1, sample_ids=ids, index=index)
             second = None
             if self.method.strong_views > 1:

@@ -57,7 +57,7 @@ class WeakStage(Stage):
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         with span("data"):
-            images, masks, index = self.train.labelled_source(batch["index"])
+            images, masks, index = self.train.labelled_source(batch["index"], self.seed, batch["ids"])
         with span("augmentation"):
             views, masks = augment(images, masks, weak_view(), seed=self.seed, sample_ids=batch["ids"], index=index)
         logits = self.trained["model"](views)
