@@ -13,14 +13,12 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import math
 import shutil
-import statistics
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import torch
+from evidence_pages import collect, collect_guard, draw_guard, guard_table, predictors, read, table
 from evidence_settings import GROUPS, PL, settings
 from machine import commit, processor
 from pages import replaced
@@ -35,13 +33,6 @@ FIELDS = ["data", "labelled", "seed", "group", "method", "dice", "dice_last", "i
 
 def done(path: Path) -> set[tuple[str, str, str]]:
     return {(row["data"], row["seed"], row["group"]) for row in read(path)}
-
-
-def read(path: Path) -> list[dict[str, str]]:
-    if not path.exists():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def train(data: str, folder: Path | None, seed: int, group: str, work: Path, paper: bool) -> list[dict[str, Any]]:
@@ -74,41 +65,6 @@ def train(data: str, folder: Path | None, seed: int, group: str, work: Path, pap
     return rows
 
 
-PREDICTOR = {
-    "corrupted masks": ("corrupted", ("mae", "pearson", "spearman")),
-    "weak models' masks": ("weak", ("mae", "pearson", "spearman")),
-    "segmenters' masks": ("segmenter", ("mae", "pearson", "spearman")),
-    "all, image black": ("image_blacked_out", ("mae", "pearson", "spearman")),
-    "all, image of another": ("image_shuffled", ("mae", "pearson", "spearman")),
-}
-
-
-def collect(work: Path) -> dict[str, list[dict[str, Any]]]:
-    """For each data set what the predictors in the run folders of group core say of test masks, by seed."""
-    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for path in sorted(work.glob("*-core/metrics.json")):
-        quality = json.loads(path.read_text(encoding="utf-8")).get("quality")
-        if quality:
-            kept = {part: {field: quality[part][field] for field in fields} for part, fields in PREDICTOR.values()}
-            found[path.parent.name.rsplit("-", 2)[0]].append({**kept, "ece": quality["ece"]})
-    return dict(found)
-
-
-def predictors(found: dict[str, list[dict[str, Any]]]) -> str:
-    """Markdown: mean ± sd over seeds."""
-    lines = ["| data | seeds | masks | MAE | Pearson | Spearman | calibration error |", "|---|---|---|---|---|---|---|"]
-    for data, runs in found.items():
-        for name, (part, fields) in PREDICTOR.items():
-            cells = [spread([one[part][field] for one in runs]) for field in fields]
-            error = spread([one["ece"] for one in runs]) if part == "corrupted" else ""
-            lines.append(f"| {data} | {len(runs)} | {name} | {' | '.join(cells)} | {error} |")
-    return "\n".join(lines)
-
-
-def spread(values: list[float]) -> str:
-    return f"{statistics.fmean(values):.3f}" + (f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else "")
-
-
 def device() -> str:
     return torch.cuda.get_device_name() if torch.cuda.is_available() else processor()
 
@@ -123,46 +79,14 @@ def append(path: Path, rows: list[dict[str, Any]]) -> None:
         writer.writerows({k: f"{v:.4f}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
 
 
-def table(path: Path, base_method: str = "SUP") -> str:
-    """Markdown: mean ± sd of the test Dice over seeds, and the mean difference to a method, paired by seed, with its
-    95 % interval by Student's t."""
-    scores: dict[tuple[str, str, str], dict[str, float]] = defaultdict(dict)
-    others: dict[tuple[str, str, str], list[list[float]]] = defaultdict(list)
-    for row in read(path):
-        key = row["data"], row["method"], row["group"]
-        scores[key][row["seed"]] = float(row["dice"])
-        others[key].append([float(row[field]) for field in ("dice_last", "iou", "hd95")])
-    head = ["data", "method", "predictor", "seeds", "test Dice", "last epoch's", "IoU", "HD95, px"]
-    head += [f"to {base_method}", "95 %", "says"]
-    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-    for (data, method, group), by_seed in sorted(scores.items(), key=lambda item: (item[0][0], _place(item[0]))):
-        base = scores.get((data, base_method, "core"), {})
-        differences = [by_seed[s] - base[s] for s in by_seed if s in base]
-        score = spread(list(by_seed.values()))
-        cells = ["–", "–", "–"]
-        if (method, group) != (base_method, "core") and len(differences) > 1:
-            middle = statistics.fmean(differences)
-            half = T95[len(differences) - 1] * statistics.stdev(differences) / math.sqrt(len(differences))
-            says = "better" if middle > half else "worse" if middle < -half else "not sure"
-            cells = [f"{middle:+.3f}", f"{middle - half:+.3f} to {middle + half:+.3f}", says]
-        name = NAMES.get(group, "full")
-        last, iou, hd95 = (statistics.fmean(column) for column in zip(*others[data, method, group]))
-        more = f"{last:.3f} | {iou:.3f} | {hd95:.1f}"
-        lines.append(f"| {data} | {method} | {name} | {len(by_seed)} | {score} | {more} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-NAMES = {
-    "gated": "full, gate",
-    "plain": "published",
-    "unguarded": "full, lambda 10",
-    "guarded": "full, lambda 10, guard",
-}
-T95 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
-
-
-def _place(key: tuple[str, str, str]) -> tuple[int, int]:
-    return list(GROUPS).index(key[2]), GROUPS[key[2]][1].index(key[1])
+def write_page(rows: Path, page: Path) -> None:
+    """The page's tables, and the picture beside it."""
+    seen, guard = (json.loads(rows.with_name(f"evidence-{name}.json").read_text()) for name in ("predictors", "guard"))
+    tables = {"methods": table(rows), "beside": table(rows, PL)}
+    tables |= {"predictors": predictors(seen), "guard": guard_table(guard)}
+    for name, text in tables.items():
+        page.write_text(replaced(page, name, text), encoding="utf-8")
+    draw_guard(guard, page.parent / "pictures" / "results-guard.png")
 
 
 def main() -> None:
@@ -175,21 +99,18 @@ def main() -> None:
     parser.add_argument("--paper", action="store_true")
     parser.add_argument("--table", type=Path)
     parser.add_argument("--base", default="SUP", help="what --table compares with")
-    parser.add_argument("--collect", type=Path, metavar="WORK", help="predictors' figures, beside the CSV")
+    parser.add_argument("--collect", type=Path, metavar="WORK", help="what the runs' logs say, beside the CSV")
     parser.add_argument("--docs", type=Path, metavar="PAGE")
     options = parser.parse_args()
     if options.table:
         print(table(options.table, options.base))
         return
-    kept = options.csv.with_name("evidence-predictors.json")
     if options.collect:
-        kept.write_text(json.dumps(collect(options.collect), indent=1) + "\n", encoding="utf-8")
+        for name, found in (("predictors", collect(options.collect)), ("guard", collect_guard(options.collect))):
+            options.csv.with_name(f"evidence-{name}.json").write_text(json.dumps(found, indent=1) + "\n")
         return
     if options.docs:
-        tables = {"methods": table(options.csv), "beside": table(options.csv, PL)}
-        tables["predictors"] = predictors(json.loads(kept.read_text(encoding="utf-8")))
-        for name, text in tables.items():
-            options.docs.write_text(replaced(options.docs, name, text), encoding="utf-8")
+        write_page(options.csv, options.docs)
         return
     for group in options.groups:
         for named in options.data:

@@ -29,6 +29,7 @@ GROUPS: dict[str, tuple[dict[str, Any], list[str]]] = {
                     f"{PL}+quality+regularizer", f"{PL}+correction+regularizer"]),
 }  # fmt: skip
 LABELLED = {"phantoms": None, "ph2": 14, "cvc_clinicdb": 60, "hippocampus": None}
+VOLUMES = {"hippocampus"}
 SMALL: dict[str, Any] = {
     "images.size": [64, 64], "images.unlabelled": 300, "precision": "no", "weak.steps_per_epoch": 6,
     "quality.epochs": 8, "quality.steps_per_epoch": 60, "quality.warmup": 60,

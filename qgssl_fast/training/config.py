@@ -195,8 +195,9 @@ class SegmenterConfig:
     gate: bool = False
     """A guide acts only as strongly as it helps on the weak models' masks of validation images."""
     guard: float = 0.0
-    """The regulariser's lambda is halved at each validation where predicted quality has risen over true Dice by more
-    than this (on labelled validation images, since lambda was 0); 0: never."""
+    """Where a validation finds that predicted quality has risen over true Dice by more than this since lambda was 0,
+    the networks go back to the validation before and the regulariser's lambda is cut to a tenth, the third time to 0;
+    0: never."""
     refresh: int = 0
     """Epochs between times when the predictor learns from the current segmenter's masks of the validation images; 0:
     never."""

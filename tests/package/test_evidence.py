@@ -13,6 +13,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import evidence
+import evidence_pages
 
 from qgssl_fast.methods import PUBLISHED, resolve_name
 from qgssl_fast.training.pairs import make_pair
@@ -58,11 +59,13 @@ def test_table_pairs_seeds(tmp_path):
     write(tmp_path / "e.csv", rows)
     lines = evidence.table(tmp_path / "e.csv").splitlines()[2:]
     half = 4.303 * statistics.stdev([0.02, 0.03, 0.01]) / math.sqrt(3)
-    assert lines[0] == "| ph2 | SUP | full | 3 | 0.800 ± 0.100 | 0.800 | 0.700 | 5.0 | – | – | – |"
+    assert lines[0] == "| ph2 | SUP | full | 3 | 0.800 ± 0.100 | 0.800 | 0.700 | 5.0 px | – | – | – |"
     span = f"{0.02 - half:+.3f} to {0.02 + half:+.3f}"
-    assert lines[1] == f"| ph2 | PL-QW | full | 3 | 0.820 ± 0.110 | 0.820 | 0.720 | 5.0 | +0.020 | {span} | not sure |"
+    assert (
+        lines[1] == f"| ph2 | PL-QW | full | 3 | 0.820 ± 0.110 | 0.820 | 0.720 | 5.0 px | +0.020 | {span} | not sure |"
+    )
     assert f"-0.020 | {-0.02 - half:+.3f}" in evidence.table(tmp_path / "e.csv", "PL-QW").splitlines()[2]
-    assert lines[2].endswith("| 1 | 0.850 | 0.850 | 0.750 | 5.0 | – | – | – |")
+    assert lines[2].endswith("| 1 | 0.850 | 0.850 | 0.750 | 5.0 px | – | – | – |")
     assert evidence.done(tmp_path / "e.csv") == {("ph2", s, "core") for s in "012"} | {("ph2", "0", "all")}
     assert evidence.done(tmp_path / "none.csv") == set()
 
@@ -79,10 +82,30 @@ def test_what_the_predictors_say(tmp_path):
         out = tmp_path / f"my-set-{seed}-core"
         out.mkdir()
         one = {"mae": mae, "pearson": 1, "spearman": 0}
-        parts = {part: one for part, _ in evidence.PREDICTOR.values()}
+        parts = {part: one for part, _ in evidence_pages.PREDICTOR.values()}
         (out / "metrics.json").write_text(json.dumps({"quality": {**parts, "ece": 0.05}}))
-    lines = evidence.predictors(evidence.collect(tmp_path)).splitlines()[2:]
+    lines = evidence_pages.predictors(evidence_pages.collect(tmp_path)).splitlines()[2:]
     assert (
         lines[0] == "| my-set | 2 | corrupted masks | 0.150 ± 0.071 | 1.000 ± 0.000 | 0.000 ± 0.000 | 0.050 ± 0.000 |"
     )
-    assert len(lines) == len(evidence.PREDICTOR)
+    assert len(lines) == len(evidence_pages.PREDICTOR)
+
+
+def test_what_the_guard_did(tmp_path):
+    for group, last in (("unguarded", 0.5), ("guarded", 0.8)):
+        for seed in (0, 1):
+            out = tmp_path / f"x-{seed}-{group}"
+            out.mkdir()
+            looks = [{"val_student_quality": 0.7, "val_student_dice": 0.6, "val_dice": 0.6, "guard": 1}]
+            looks += [
+                looks[0] | {"lambda_regularizer": 5.0, "val_student_quality": 0.9, "val_student_dice": last - seed / 10}
+            ]
+            rows = [{"stage": "segmenter/QAR", "epoch": 2 * k} | look for k, look in enumerate(looks)]
+            rows += [{"stage": "quality", "epoch": 1}, {"stage": "segmenter/QAR", "epoch": 1}]
+            (out / "log.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    found = evidence_pages.collect_guard(tmp_path)
+    lines = evidence_pages.guard_table(found).splitlines()[2:]
+    assert lines[0] == "| x | 2 | 0 | 0 | 0.700 | 0.600 | 0.600 | 0 | 0.700 | 0.600 | 0.600 |"
+    assert lines[1] == "| x | 2 | 2 | 5 | 0.900 | 0.450 | 0.600 | 5 | 0.900 | 0.750 | 0.600 |"
+    evidence_pages.draw_guard(found, tmp_path / "guard.png")
+    assert (tmp_path / "guard.png").stat().st_size > 1000

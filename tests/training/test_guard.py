@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 import io
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from rich.console import Console
+from torch import nn
 
 from qgssl_fast.corruption import MaskBank
 from qgssl_fast.methods import make_method
@@ -23,6 +25,7 @@ from qgssl_fast.training.logging import Log
 from qgssl_fast.training.loop import fit
 from qgssl_fast.training.refresh import Refresher
 from qgssl_fast.training.settings import flatten, from_dict, load_preset, to_dict
+from qgssl_fast.training.stage import Part
 from qgssl_fast.training.stages import FixedSet, QualityStage, SegmenterStage
 
 from .test_segmenter_stage import segmenter, stores  # noqa: F401
@@ -45,15 +48,67 @@ def test_the_rule():
     guard.compare(0.75, 0.5, active=False)  # the predictor's own bias, 0.25
     assert guard.compare(0.9, 0.6, active=True) == {"val_student_quality": 0.9, "val_student_dice": 0.6, "guard": 1.0}
     assert guard.said == []
-    assert guard.compare(0.9, 0.5, active=True)["guard"] == 0.5
-    assert guard.compare(0.95, 0.4, active=True)["guard"] == 0.25
-    assert "risen over true Dice 0.400 by 0.300 (more than 0.1): lambda" in guard.said[1]
+    assert guard.compare(0.9, 0.5, active=True)["guard"] == pytest.approx(0.1)
+    assert guard.compare(0.9, 0.6, active=True)["guard"] == pytest.approx(0.1)
+    assert guard.compare(0.95, 0.4, active=True)["guard"] == pytest.approx(0.01)
+    assert "risen over true Dice 0.400 by 0.300 (more than 0.1): back to the weights before, lambda" in guard.said[1]
     other = Guard(None, 0.1)
     other.load_state_dict(guard.state_dict())
-    assert (other.scale, other.base) == (0.25, pytest.approx(0.25))
+    assert (other.cuts, other.base) == (2, pytest.approx(0.25))
+    assert other.compare(0.95, 0.4, active=True)["guard"] == 0
+    assert other.compare(0.95, 0.4, active=True)["guard"] == 0
+    assert len(other.said) == 1  # from then on the labelled images have it to themselves
     late = Guard(None, 0.1)
     assert math.isnan(late.base)
     assert late.compare(0.9, 0.1, active=True)["guard"] == 1  # the first look is what later ones are compared with
+
+
+def test_what_goes_back():
+    network, guard = nn.Linear(1, 1), Guard(None, 0.1)
+    guard.watch(model=network)
+    weights = []
+    for truth in (0.5, 0.5, 0.3, 0.5):
+        nn.init.normal_(network.weight)
+        weights.append(network.weight.clone())
+        guard.compare(0.6, truth, active=True)
+        assert torch.equal(network.weight, weights[-1] if truth == 0.5 else weights[-2])
+    other = Guard(None, 0.1)
+    other.watch(model=nn.Linear(1, 1))
+    other.load_state_dict(guard.state_dict())  # a checkpoint holds them
+    other.compare(0.6, 0.3, active=True)
+    assert torch.equal(other._networks["model"].weight, weights[-1])
+
+
+class LikesAll(QualityPredictor):
+    """The fuller a mask, the higher its quality: the shortest way to reward hacking."""
+
+    def forward(self, images, masks, **options):
+        return masks.flatten(1).mean(1)
+
+
+def test_what_it_is_for(stores, tmp_path):  # noqa: F811
+    """Where lambda is much too large predicted quality rises and Dice falls; under guard neither does."""
+    config = replace(CONFIG, epochs=10, steps_per_epoch=8, labelled_batch=4, lr=0.03, min_lr=0.03, ema=0.8, refresh=0)
+    config = replace(config, regularizer_lambda=LambdaConfig(5, 0, 30.0))
+
+    def train(margin):
+        guard = Guard(LikesAll("small", options={"features": [4]}), margin)
+        guide = make_guide("regularizer", guard._predictor[0])
+        stage = SegmenterStage("QAR", config, segmenter(1), make_method("QAR"), guide, stores, 1, guard)
+        folder, said = tmp_path / f"{margin}", io.StringIO()
+        folder.mkdir()
+        log = Log(folder, Console(file=said, width=300), trackers=())
+        fit(stage, Engine(Config(device="cpu")), folder, log)
+        return log.rows()[4], log.rows()[-1], said.getvalue()  # the last epoch without lambda, and the last
+
+    before, hacked, said = train(1.0)
+    assert hacked["val_student_quality"] > before["val_student_quality"] + 0.3
+    assert hacked["val_dice"] < before["val_dice"] - 0.1
+    assert said == ""
+    before, kept, said = train(0.05)
+    assert kept["val_student_quality"] < before["val_student_quality"] + 0.2
+    assert kept["val_dice"] > hacked["val_dice"] + 0.1
+    assert "segmenter/QAR, epoch 6: predicted quality" in said
 
 
 def test_what_is_compared(predictor, stores):  # noqa: F811
@@ -88,8 +143,12 @@ def test_a_cut_lambda_is_what_the_step_gets(predictor, stores):  # noqa: F811
     guard = Guard(predictor, 0.1)
     stage = stage_of(predictor, stores, guard)
     assert stage.weights(3) == {"regularizer": 0.5}
-    guard.scale = 0.25
-    assert stage.weights(3) == {"regularizer": 0.125}
+    guard.cuts = 2
+    assert stage.weights(3) == {"regularizer": pytest.approx(0.005)}
+    guard.cuts = 3
+    assert stage.weights(3) == {"regularizer": 0}
+    assert "unlabelled" not in stage.draw(3, Part())
+    assert stage.scheduled(3) == {"regularizer": 0.5}
     assert "guard" in stage.modules()
 
 

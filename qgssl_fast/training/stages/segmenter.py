@@ -58,6 +58,8 @@ class SegmenterStage(Stage):
         self.seed = stable_seed(seed, "segmenter")  # one for all methods: they differ in the method alone
         self.optimizer = adamw([model], config.lr, config.weight_decay)
         self.ema = Ema(model, config.ema)
+        if guard is not None:
+            guard.watch(model=model, teacher=self.ema.teacher)
         self.lr, self.min_lr, self.clip, self.epochs = config.lr, config.min_lr, config.clip, config.epochs
         self.patience, self.validate_every = config.patience, config.validate_every
         self.steps_per_epoch = config.steps_per_epoch or -(-len(self.labelled) // config.labelled_batch)
@@ -129,10 +131,14 @@ class SegmenterStage(Stage):
                     second, _ = augment(weak, None, strong, seed=self.seed + 2, sample_ids=ids)
         return Unlabelled(pair.weak, pair.strong, second, labelled, batch["progress"])
 
-    def weights(self, step: int) -> dict[str, float]:
+    def scheduled(self, step: int) -> dict[str, float]:
         """lambda of each term at `step`; none where the method looks at no unlabelled image."""
         epoch = step / self.steps_per_epoch
-        found = {name: ramp(epoch, s.start, s.ramp, s.maximum) for name, s in self.schedules.items()}
+        return {name: ramp(epoch, s.start, s.ramp, s.maximum) for name, s in self.schedules.items()}
+
+    def weights(self, step: int) -> dict[str, float]:
+        """lambda as it is used: what the guard leaves of the schedule."""
+        found = self.scheduled(step)
         if self.guard is not None:
             found["regularizer"] *= self.guard.scale
         return found
@@ -147,11 +153,17 @@ class SegmenterStage(Stage):
             self.notes.append(f"the predictor was off by {error:.3f} on the masks of now, and has learnt from them")
 
     def validate(self) -> dict[str, float]:
-        found = {"val_dice": mean_dice(self.kept, self.val.images, self.val.truth, self.num_classes)}
-        if self.guard is not None:
-            active = self.weights(self.epoch * self.steps_per_epoch - 1)["regularizer"] > 0
-            found |= self.guard.look(self.members[0], self.val, active)
-        return found
+        found = {}
+        if self.guard is not None:  # first: what is validated and saved are the weights that it leaves
+            active, cuts = self.scheduled(self.epoch * self.steps_per_epoch - 1)["regularizer"] > 0, self.guard.cuts
+            found = self.guard.look(self.members[0], self.val, active)
+            if self.guard.cuts > cuts:
+                self._forget_momentum()
+        return found | {"val_dice": mean_dice(self.kept, self.val.images, self.val.truth, self.num_classes)}
+
+    def _forget_momentum(self) -> None:
+        for state in self.optimizer.state.values():
+            state["exp_avg"].zero_()
 
     def told(self) -> list[str]:
         notes, self.notes = self.notes, []
