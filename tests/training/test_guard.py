@@ -108,7 +108,7 @@ def test_what_it_is_for(stores, tmp_path):  # noqa: F811
     before, kept, said = train(0.05)
     assert kept["val_student_quality"] < before["val_student_quality"] + 0.2
     assert kept["val_dice"] > hacked["val_dice"] + 0.1
-    assert "segmenter/QAR, epoch 6: predicted quality" in said
+    assert "back to the weights before, lambda of the regulariser is cut to 0.1 of its schedule" in said
 
 
 def test_what_is_compared(predictor, stores):  # noqa: F811
