@@ -39,7 +39,8 @@ def train_weak(
     if config.folds == 1:
         fitted = [fit(WeakStage(config, network(), stores, folder, seed))]
     else:
-        parts, fitted, banks = fold_indices(len(stores["train"]), config.folds, seed), [], []
+        owner = stores["train"].owner or range(len(stores["train"]))
+        parts, fitted, banks = fold_indices(owner, config.folds, seed), [], []
         for k, part in enumerate(parts):
             name = f"weak/fold-{k}"
             (run_folder / name).mkdir(exist_ok=True)
@@ -58,17 +59,20 @@ def train_weak(
     return {"val_dice": dice, "seconds": seconds, "snapshots": config.snapshots, "folds": config.folds}
 
 
-def fold_indices(count: int, folds: int, seed: int) -> list[list[int]]:
-    """`folds` disjoint parts of 0 .. count - 1, of sizes that differ by one at most, each in order.
+def fold_indices(owner: Sequence[int], folds: int, seed: int) -> list[list[int]]:
+    """`folds` disjoint parts of the samples, each in order; owner: the case of each sample.
 
+    Cases stay whole, slices of a volume would tell of each other; the parts' numbers of cases differ by one at most.
     Raises InputError where a part, or what is left of it, would be empty.
     """
-    if not 2 <= folds <= count:
+    cases = sorted(set(owner))
+    if not 2 <= folds <= len(cases):
         raise InputError(
-            f"weak.folds: wanted 2 to {count} (the labelled images), or 1 for no cross-fitting, got {folds}"
+            f"weak.folds: wanted 2 to {len(cases)} (the labelled images), or 1 for no cross-fitting, got {folds}"
         )
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(stable_seed(seed, "folds")))
-    return [order[k::folds].sort().values.tolist() for k in range(folds)]
+    order = torch.randperm(len(cases), generator=torch.Generator().manual_seed(stable_seed(seed, "folds"))).tolist()
+    parts = [{cases[k] for k in order[fold::folds]} for fold in range(folds)]
+    return [[k for k, case in enumerate(owner) if case in part] for part in parts]
 
 
 def without(store: DeviceStore, held_out: Sequence[int]) -> DeviceStore:

@@ -38,7 +38,7 @@ def test_cross_fitted_masks_are_by_models_that_held_the_image_out(guided_run):
     dataset = qf.read_dataset(guided_run / "phantoms")
     store = qf.DeviceStore.from_cases(dataset.splits["train"], (32, 32), 3)
     joined = MaskBank.load(guided_run / "weak" / "bank-train.safetensors")
-    parts = fold_indices(len(store), 2, 0)
+    parts = fold_indices(range(len(store)), 2, 0)
     assert sorted(i for part in parts for i in part) == list(range(len(store)))
     for k, part in enumerate(parts):
         model = qf.Segmenter.load(guided_run / "weak" / f"fold-{k}" / "last.safetensors")
