@@ -8,14 +8,15 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from ..data import check_dataset, read_dataset
+from ..data import check_dataset, is_sharded, read_dataset, read_index
 from ..data.cache import FileCache
+from ..data.shards import check_shards
 from ..errors import InputError
 
 
 def configure(parser: ArgumentParser, words: list[str]) -> None:
     """Add the options."""
-    parser.add_argument("data", type=str, help="data set folder")
+    parser.add_argument("data", type=str, help="data set folder, or folder or URL of shards")
     parser.add_argument(
         "--allow_empty_masks", type=bool, default=False, help="whether masks without foreground are well"
     )
@@ -28,6 +29,8 @@ def configure(parser: ArgumentParser, words: list[str]) -> None:
 def run(settings: Namespace, words: list[str]) -> int:
     """Print the table; returns 1 where there is a fault, else 0."""
     console = Console()
+    if is_sharded(settings.data):
+        return _shards(console, settings.data)
     cache = None if settings.again else FileCache()
     try:
         dataset = read_dataset(settings.data, allow_empty_masks=settings.allow_empty_masks)
@@ -48,6 +51,17 @@ def run(settings: Namespace, words: list[str]) -> int:
         return _table(console, settings.data, [str(fault) for fault in found])
     counts = ", ".join(f"{len(cases)} {split}" for split, cases in dataset.splits.items())
     console.print(f"{settings.data}: no faults; {counts}", highlight=False, markup=False, soft_wrap=True)
+    return 0
+
+
+def _shards(console: Console, data: str) -> int:
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("shards", total=None)
+        found = check_shards(data, lambda done, total: progress.update(task, completed=done, total=total))
+    if found:
+        return _table(console, data, [str(fault) for fault in found])
+    counts = ", ".join(f"{len(shards)} {split}" for split, shards in read_index(data).items())
+    console.print(f"{data}: no faults; {counts}", highlight=False, markup=False, soft_wrap=True)
     return 0
 
 

@@ -21,7 +21,8 @@ import fsspec
 import numpy as np
 import torch
 
-from qgssl_fast.data.judge import Conventions
+from qgssl_fast.data.checks import Progress
+from qgssl_fast.data.judge import Conventions, Fault
 from qgssl_fast.data.store import DeviceStore, packed
 from qgssl_fast.errors import InputError
 from qgssl_fast.kernels.reference.packed import bits_of
@@ -128,6 +129,22 @@ def read_index(url: str) -> dict[str, Shards]:
     return found
 
 
+def check_shards(url: str, progress: Progress | None = None) -> list[Fault]:
+    """Read every shard and list those that cannot be, or whose samples are not as the index says. progress: (done,
+    total) shards."""
+    found, index = list[Fault](), read_index(url)
+    numbered = [(shards, number) for shards in index.values() for number in range(len(shards.shards))]
+    for done, (shards, number) in enumerate(numbered, 1):
+        try:
+            if digest_of(shards.read(number)) != shards.shards[number].digest:
+                found.append(Fault(shards.shards[number].name, f"samples are not those that {INDEX} was written for"))
+        except InputError as error:
+            found.append(Fault(shards.shards[number].name, str(error).partition(": ")[2]))
+        if progress is not None:
+            progress(done, len(numbered))
+    return found
+
+
 def sample_sides(data: str) -> list[int]:
     """Sides of the samples of shards; none where `data` has none that can be read."""
     try:
@@ -164,21 +181,30 @@ def write_shards(stores: dict[str, DeviceStore], url: str, samples: int = 256) -
 
 
 def _write(stream: Any, store: DeviceStore, rows: range) -> str:
-    digest = hashlib.blake2b(digest_size=16)
     images, masks = store.batch(torch.arange(rows.start, rows.stop, device=store.images.device))
+    labels = [None] * len(rows) if masks is None else masks.cpu().numpy()
+    samples = [Sample(store.names[row], *pair) for row, *pair in zip(rows, images.cpu().numpy(), labels)]
     with tarfile.open(fileobj=stream, mode="w") as tar:
-        for at, row in enumerate(rows):
-            for part, values in (("image", images), ("mask", masks)):
+        for row, sample in zip(rows, samples):
+            for part, values in (("image", sample.image), ("mask", sample.mask)):
                 if values is None:
                     continue
                 content = io.BytesIO()
-                np.save(content, values[at].cpu().numpy(), allow_pickle=False)
-                entry = tarfile.TarInfo(f"{row:08d}_{store.names[row]}.{part}.npy")
+                np.save(content, values, allow_pickle=False)
+                entry = tarfile.TarInfo(f"{row:08d}_{sample.name}.{part}.npy")
                 entry.size = content.tell()  # no time and no owner: the same samples make the same bytes
-                digest.update(entry.name.encode("utf-8", "surrogateescape"))
-                digest.update(content.getbuffer())
                 content.seek(0)
                 tar.addfile(entry, content)
+    return digest_of(samples)
+
+
+def digest_of(samples: list[Sample]) -> str:
+    """BLAKE2b of names, images and masks."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, *values in samples:
+        digest.update(name.encode("utf-8", "surrogateescape"))
+        for one in values:
+            digest.update(b"" if one is None else np.ascontiguousarray(one).data)
     return digest.hexdigest()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -49,3 +50,19 @@ def test_the_labelled_part_is_chosen_when_shards_are_written(dataset, tmp_path, 
     assert main([*words, "--labelled", "2", "--unlabelled", "5"]) == 0
     assert "train 1 (2 samples)" in (said := capsys.readouterr().out)
     assert "unlabeled 1 (5 samples)" in said
+
+
+def test_check_reads_every_shard(shards, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    assert main(["check", shards]) == 0
+    assert "no faults; 6 train, 3 val, 3 test, 12 unlabeled" in capsys.readouterr().out
+    first, second = (Path(shards) / f"unlabeled-{k:06d}.tar" for k in (0, 1))
+    first.write_bytes(first.read_bytes()[:5000])
+    content = bytearray(second.read_bytes())
+    content[2000] ^= 1  # a pixel of the first image
+    second.write_bytes(bytes(content))
+    assert main(["check", shards]) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert "2 faults" in said
+    assert "damaged shard" in said
+    assert "unlabeled-000001.tar │ samples are not those" in said
