@@ -14,6 +14,7 @@ import json
 import math
 import tarfile
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -80,13 +81,14 @@ class Shards:
         name, length, _ = self.shards[number]
         found: dict[str, dict[str, np.ndarray]] = {}
         try:
-            with self.files.open(f"{self.root}/{name}", "rb") as file, tarfile.open(fileobj=file, mode="r|") as tar:
+            with self.files.open(f"{self.root}/{name}", "rb") as file:
+                content = file.read()
+            with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as tar:
                 for member in tar:
                     key, part, _ = member.name.rsplit(".", 2)
-                    content = tar.extractfile(member)
-                    assert content is not None
-                    found.setdefault(key, {})[part] = np.load(io.BytesIO(content.read()), allow_pickle=False)
-        except (OSError, ValueError, EOFError, AssertionError, tarfile.TarError) as error:
+                    values = memoryview(content)[member.offset_data : member.offset_data + member.size]
+                    found.setdefault(key, {})[part] = _array(values)
+        except (OSError, ValueError, EOFError, tarfile.TarError) as error:
             raise InputError(f"{self.root}/{name}: damaged shard ({error})") from None
         if len(found) != length:
             raise InputError(f"{self.root}/{name}: holds {len(found)} samples, {INDEX} says {length}")
@@ -99,6 +101,27 @@ class Shards:
         came = {part: (values.shape, str(values.dtype)) for part, values in parts.items()}
         if came != wanted:
             raise InputError(f"{what}: holds {came}, {INDEX} says {wanted}")
+
+
+@lru_cache(maxsize=64)
+def _header(head: bytes) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and dtype of an .npy file's first bytes."""
+    stream = io.BytesIO(head)
+    if np.lib.format.read_magic(stream) != (1, 0):
+        raise ValueError("an .npy file of another version than 1.0")
+    shape, by_columns, dtype = np.lib.format.read_array_header_1_0(stream)
+    if by_columns or dtype.hasobject:
+        raise ValueError(f"an array of {dtype}, by columns: {by_columns}")
+    return shape, dtype
+
+
+def _array(content: memoryview) -> np.ndarray:
+    """A copy, so that a sample that is held does not hold its shard."""
+    start = 10 + int.from_bytes(content[8:10], "little")
+    shape, dtype = _header(bytes(content[:start]))
+    if len(content) != start + math.prod(shape) * dtype.itemsize:
+        raise ValueError(f"{len(content)} bytes of an array {list(shape)} of {dtype}")
+    return np.frombuffer(content, dtype, offset=start).reshape(shape).copy()
 
 
 def is_sharded(data: str) -> bool:
