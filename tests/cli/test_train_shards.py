@@ -20,6 +20,7 @@ def shards(dataset, tmp_path):
 
 def test_train_from_shards(shards, tiny_config, tmp_path, metrics, capsys):
     words = ["train", "--data", shards, "--config", str(tiny_config), "--method", "PL-QW", "--preset", "cpu"]
+    words += ["--quality.options", "{features: [4, 8]}"]
     assert main([*words, "--out", str(tmp_path / "streamed"), "--images.tier", "stream", "--images.buffer", "5"]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "unlabelled ones are streamed through a buffer of 5 (as asked)" in said

@@ -47,6 +47,7 @@ def test_volumes(volumes, tiny_config, tmp_path, metrics, size):
         "--weak.options",
         "{channels: [4, 8], strides: [2]}",
     ]
+    words += ["--quality.options", "{features: [4, 8, 16]}", "--quality.batch", "4"]
     assert main([*words, "--segmenter.options", "{channels: [4, 8], strides: [2]}"]) == 0
     found = metrics(out)
     best = found["segmenter"]["PL-QW"]["best"]
