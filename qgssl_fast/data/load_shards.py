@@ -95,7 +95,8 @@ def _choose(
     pool = index.get(POOL)
     passing, room = 0, budgets[host := next(reversed(budgets))]
     if pool:
-        passing = (buffer + 2 * max(shard.length for shard in pool.shards)) * pool.image_bytes
+        # Beside the buffer: the shard that is taken in, the next one, and the file of one that is being read.
+        passing = (buffer + 3 * max(shard.length for shard in pool.shards)) * pool.image_bytes
     elif placement.tier == "stream":
         raise InputError(f"{url}: tier stream is for unlabelled images, there are none")
     for tier, budget in budgets.items():
@@ -104,7 +105,7 @@ def _choose(
             held = f"labelled images lie in tier {tier} ({labelled / 1e9:.2f} GB)"
             return tier, True, f"{held}, unlabelled ones are streamed through a buffer of {buffer} ({why})"
     raise InputError(
-        f"{url}: labelled images take {labelled / 1e9:.3g} GB, a buffer of {buffer} and two shards of unlabelled ones "
+        f"{url}: labelled images take {labelled / 1e9:.3g} GB, a buffer of {buffer} and 3 shards of unlabelled ones "
         f"{passing / 1e9:.3g} GB, {max(budgets.values()) / 1e9:.3g} GB are allowed; labelled images are always held: "
         "qgssl-fast shard --labelled keeps the masks of fewer, --samples makes smaller shards, images.buffer less"
     )

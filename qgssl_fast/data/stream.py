@@ -21,9 +21,10 @@ class ShardStream:
     """An endless, seeded sequence of one split's samples; this rank's part of it.
 
     Each pass visits the shards in an order drawn from (seed, pass); shard k of it goes to rank k % world. Samples go
-    through a buffer of `buffer` from which one is drawn at a time. Memory holds the buffer, a shard taken in and
-    one that is read ahead. Sample p is a function of (seed, rank, world, buffer, p): whoever asks for samples in their
-    order reads each shard once a pass, and whoever begins anywhere reads what a buffer would hold there.
+    through a buffer of `buffer` from which one is drawn at a time. Memory holds the buffer, a shard taken in, one that
+    is read ahead, and its file meanwhile. Sample p is a function of (seed, rank, world, buffer, p): whoever asks for
+    samples in their order reads each shard once a pass, and whoever begins anywhere reads what a buffer would hold
+    there.
     """
 
     def __init__(self, shards: Shards, *, seed: int = 0, buffer: int = 1024, rank: int = 0, world: int = 1) -> None:

@@ -131,11 +131,11 @@ def test_splits_that_fit_are_held(stores, url):
 
 
 def test_what_does_not_fit_is_streamed(tree, tmp_path):
-    """More shards than the memory budget admits: 40 unlabelled images, of which a buffer of 3 and two shards fit."""
+    """More shards than the memory budget admits: 40 unlabelled images, of which a buffer of 3 and three shards fit."""
     tree.whole(train=3).csv("unlabeled.csv", [tree.image(f"u/{i}.png") for i in range(40)], "image_path")
     plain, url = load_stores(read_dataset(tree.root), (8, 10)), str(tmp_path / "shards")
     write_shards(plain, url, samples=2)
-    budget = 5 * (240 + 10) + (3 + 2 * 2) * 240
+    budget = 5 * (240 + 10) + (3 + 3 * 2) * 240
     assert budget < sum(map(len, plain.values())) * 240 / 2
     found = load_shards(url, placement=Placement(budget_gb=budget / 1e9), buffer=3)
     pool = found["unlabeled"]
