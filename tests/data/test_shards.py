@@ -187,13 +187,28 @@ def test_what_is_refused(url, tmp_path):
         load_shards(url)
 
 
+def test_whatever_storage_raises_is_told_with_the_shard(url, monkeypatch):
+    class Broken(Exception):
+        pass
+
+    def fail(*args):
+        raise Broken("connection lost")
+
+    one = stream(url)
+    monkeypatch.setattr(type(one.shards.files), "open", fail)
+    with pytest.raises(InputError, match=r"train-\d+\.tar: unreadable \(connection lost\)"):
+        names(one, 1)
+    with pytest.raises(InputError, match=r"no readable index\.json \(connection lost\)"):
+        read_index(url)
+
+
 @pytest.mark.parametrize("keep", [700, 5000])
 def test_a_damaged_shard_is_named(url, tmp_path, keep):
     file = tmp_path / "shards" / "train-000002.tar"
     file.write_bytes(file.read_bytes()[:keep])
-    with pytest.raises(InputError, match=r"train-000002\.tar: (damaged shard|holds)"):
+    with pytest.raises(InputError, match=r"train-000002\.tar: (unreadable|holds)"):
         names(stream(url), 30)
-    with pytest.raises(InputError, match=r"train-000002\.tar: (damaged shard|holds)"):
+    with pytest.raises(InputError, match=r"train-000002\.tar: (unreadable|holds)"):
         load_shards(url)
 
 
