@@ -162,8 +162,9 @@ void overlap(uintptr_t a, uintptr_t b, uintptr_t counts, int classes, int64_t ba
 }
 
 void losses(qg::PlaneNumbers logits, qg::PlaneNumbers target, qg::PlaneNumbers pixel_weights, qg::PlaneNumbers gradient,
-            qg::LossNumbers numbers, qg::LossSize size, uintptr_t sums, uintptr_t losses, uintptr_t weights, int threads) {
-  qg::LossTask task = qg::loss_task(logits, target, pixel_weights, gradient, numbers, size, sums, losses, weights);
+            qg::LossNumbers numbers, qg::LossSize size, uintptr_t sums, uintptr_t losses, uintptr_t weights, uintptr_t mean,
+            uintptr_t total, int threads) {
+  qg::LossTask task = qg::loss_task(logits, target, pixel_weights, gradient, numbers, size, sums, losses, weights, mean, total);
   task.threads = qg::usable_threads(threads);
   int result;
   {

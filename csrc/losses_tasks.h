@@ -38,7 +38,7 @@ inline void check_loss_size(const LossSize& size) {
 
 inline LossTask loss_task(const PlaneNumbers& logits, const PlaneNumbers& target, const PlaneNumbers& pixel_weights,
                           const PlaneNumbers& gradient, const LossNumbers& numbers, const LossSize& size, uintptr_t sums, uintptr_t losses,
-                          uintptr_t weights) {
+                          uintptr_t weights, uintptr_t mean, uintptr_t total) {
   const auto [loss, form, pass, ignores, ignored] = numbers;
   check_loss_size(size);
   require(loss >= kEntropyDice && loss <= kDivergence, "loss must be 0..2");
@@ -48,8 +48,9 @@ inline LossTask loss_task(const PlaneNumbers& logits, const PlaneNumbers& target
   require(pass != kBoth || (!pixel_weights[0] && !ignores), "loss and gradient together need pixels of the same weight");
   check_pointer(uintptr_t(logits[0]), size[0], "logits");
   check_pointer(uintptr_t(target[0]), size[0], "target");
-  if (pass != kBoth || loss == kEntropyDice) check_pointer(sums, size[0], "sums");
-  if (pass != kBackward) check_pointer(losses, size[0], "losses");
+  if (pass != kBoth) check_pointer(sums, size[0], "sums");
+  if (pass == kForward) check_pointer(losses, size[0], "losses");
+  if (pass == kBoth) check_pointer(mean, 1, "mean");
   if (pass != kForward) {
     check_pointer(weights, size[0], "weights");
     check_pointer(uintptr_t(gradient[0]), size[0], "gradient");
@@ -67,9 +68,11 @@ inline LossTask loss_task(const PlaneNumbers& logits, const PlaneNumbers& target
   task.batch = size[0];
   task.pixels = size[2] * size[3] * size[4];
   task.classes = int(size[1]);
-  task.sums = at<float>(sums);
-  task.losses = pass == kBackward ? nullptr : at<float>(losses);
+  task.sums = pass == kBoth ? nullptr : at<float>(sums);
+  task.losses = pass == kForward ? at<float>(losses) : nullptr;
   task.weights = pass == kForward ? nullptr : at<const float>(weights);
+  task.mean = pass == kBoth ? at<float>(mean) : nullptr;
+  task.total = pass == kBoth ? at<const float>(total) : nullptr;
   task.threads = 1;
   return task;
 }

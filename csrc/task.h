@@ -128,10 +128,13 @@ struct LossTask {
   int64_t batch, pixels;
   int classes;
   // [batch, 1 + 2 f], f the foreground classes of kEntropyDice, else 0: the pixels' weight, then for each class sum(v p t) and
-  // sum(v p) + sum(v t) + eps. Written by kForward (and kBoth of kEntropyDice), read by kBackward.
+  // sum(v p) + sum(v t) + eps. Written by kForward, read by kBackward.
   float* sums;
-  float* losses;         // [batch]; null in kBackward; 0 in kBoth where the weight is 0
+  float* losses;         // [batch], of kForward
   const float* weights;  // [batch]: the gradient is that of sum(weights * losses); null in kForward
+  // kBoth alone: sum(weights * losses) / total, and the gradient is its own. Samples without weight are not looked at.
+  float* mean;
+  const float* total;  // null: sum(weights)
   int threads;
 };
 

@@ -76,17 +76,12 @@ QG_HD Ints eighths(Ints j) {
 
 #undef QG_EIGHTHS
 
-// exp(x) for x <= 0; 0 below -87.33, where it would be denormal. exp(x) = 2^(n / 8) exp(r), |r| <= ln(2) / 16; exp(r) = 1 + r + r^2 q(r),
-// q by Remez's criterion. ln(2) / 8 as a float is off by 2.4e-10 alone, which n carries into the result: within 2 units in the last place
-// down to -20, within 5 beyond.
+// exp(x) for x <= 0 within 1.125 units in the last place; 0 below -87.33, where it would be denormal. exp(x) = 2^(n / 8) exp(r),
+// |r| <= ln(2) / 16; exp(r) = 1 + r + r^2 q(r), q by Remez's criterion. ln(2) / 8 comes in two parts, n times the first is exact.
 QG_HD Floats exp_of(Floats x) {
   const float round = 12582912.0f;  // 1.5 2^23: the sum's last bits are n
   const Floats shifted = fused(x, 11.5415603f, round), n = shifted - round;
-#if defined(__AVX512F__) || defined(__FMA__)
-  const Floats r = fused(n, -0.0866433978f, x);
-#else
-  const Floats r = fused(n, 2.65243050e-5f, fused(n, -0.086669921875f, x));  // its first product is exact
-#endif
+  const Floats r = fused(n, 2.65243050e-5f, fused(n, -0.086669921875f, x));
   const Floats more = fused(r * r, fused(r, 0.16666859f, 0.50006455f), r);
   const Floats scale = as_floats(eighths(as_ints(shifted)) + (as_ints(shifted) << 20));
   return select(x < -87.33654f, Floats{}, fused(scale, more, scale));
@@ -113,8 +108,8 @@ QG_HD Floats log_of(Floats x) {
   return fused(n, 0.693359375f, fused(e2, -0.5f, small) + e);
 }
 
-// What the losses want of a logit: p = sigmoid(x) and p (1 - p) within 5 units in the last place, and log(1 + exp(-|x|)), all by
-// one exp.
+// What the losses want of a logit: p = sigmoid(x) within 3 and p (1 - p) within 5 units in the last place, and
+// log(1 + exp(-|x|)), all by one exp.
 struct Sigmoid {
   Floats p, slope, e, whole, other;  // whole = 1 + e, other = the smaller of p and 1 - p
 
@@ -127,14 +122,11 @@ struct Sigmoid {
   }
   QG_HD Floats rest() const { return log1p_of(e); }
 
-  // For a gradient made after the sums: `other`, and in the sign whether x < 0.
-  QG_HD Floats kept(Floats x) const { return as_floats(as_ints(other) | (as_ints(x) & INT32_MIN)); }
-  QG_HD static Sigmoid again(Floats kept) {
+  // For a gradient made after the sums, of p alone: p (1 - p) then is as right as p near 1, which is what autograd has.
+  QG_HD static Sigmoid again(Floats p) {
     Sigmoid made;
-    made.other = as_floats(as_ints(kept) & INT32_MAX);
-    const Floats d = 1.0f - made.other;
-    made.p = select(as_ints(kept) < 0, made.other, d);
-    made.slope = made.other * d;
+    made.p = p;
+    made.slope = fused(-p, p, p);
     return made;
   }
 

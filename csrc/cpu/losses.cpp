@@ -1,6 +1,7 @@
 // Losses and their gradients. A sample's pixels are cut into chunks of a size that only the number of classes decides; each chunk gives
 // its sums in double, and a sample's are added in order, so the bits depend neither on threads nor on the batch. Nothing of the input's
 // size is kept: softmax and the rest are made again for the gradient.
+#include <float.h>
 #include <omp.h>
 
 #include "api.h"
@@ -176,7 +177,7 @@ void zero(const qg::LossTask& task, int64_t sample, int64_t first, int64_t end, 
 // The sums of a sample and its loss, from the totals of its chunks.
 void finish(const qg::LossTask& task, const Chunks& chunks, int64_t sample, const double* totals) {
   const int foreground = Chunks::foreground(task);
-  float* const sums = task.sums ? task.sums + sample * (1 + 2 * foreground) : nullptr;
+  float* const sums = task.sums + sample * (1 + 2 * foreground);
   const auto total = [&](int i) {
     double sum = 0;
     for (int64_t c = 0; c < chunks.each; ++c) sum += totals[c * chunks.width + i];
@@ -186,7 +187,7 @@ void finish(const qg::LossTask& task, const Chunks& chunks, int64_t sample, cons
   const double weight = weighted ? total(1) : double(task.pixels);
   const double mean = weight > 0 ? total(0) / weight : 0;
   double loss = task.loss == qg::kSquared ? mean / task.classes : mean;
-  if (sums) sums[0] = float(weight);
+  sums[0] = float(weight);
   if (foreground) {
     double dice = 0;
     for (int k = 0; k < foreground; ++k) {
@@ -198,6 +199,15 @@ void finish(const qg::LossTask& task, const Chunks& chunks, int64_t sample, cons
     loss = 0.5 * mean + 0.5 * (1 - dice / foreground);
   }
   task.losses[sample] = float(loss);
+}
+
+// Of each sample in the mean.
+void share(const qg::LossTask& task, float* shares) {
+  double total = 0;
+  for (int64_t i = 0; i < task.batch; ++i) total += double(task.weights[i]);
+  if (task.total) total = double(*task.total);
+  if (total < double(FLT_MIN)) total = double(FLT_MIN);
+  for (int64_t i = 0; i < task.batch; ++i) shares[i] = float(double(task.weights[i]) / total);
 }
 
 // Samples whose loss and gradient are made together: as many as the second-level caches hold, and one at least for each thread.
@@ -232,13 +242,23 @@ void pass_chunks(const qg::LossTask& task, const Chunks& chunks, const Pass& pas
 
 }  // namespace
 
-int losses(const qg::LossTask& task) {
+int losses(const qg::LossTask& given) {
+  qg::LossTask task = given;
   const Chunks chunks(task);
-  const bool loss_wanted = task.pass != qg::kBackward, twice = task.pass == qg::kBoth && task.loss == qg::kEntropyDice;
+  const bool loss_wanted = task.pass != qg::kBackward, both = task.pass == qg::kBoth, twice = both && task.loss == qg::kEntropyDice;
   double* totals = nullptr;
   if (loss_wanted) {
-    totals = static_cast<double*>(qg::scratch(size_t(task.batch * chunks.each) * size_t(chunks.width) * sizeof(double)));
+    const size_t numbers = size_t(task.batch * chunks.each) * size_t(chunks.width);
+    const size_t own = both ? size_t(task.batch) * size_t(3 + 2 * Chunks::foreground(task)) : 0;  // floats
+    totals = static_cast<double*>(qg::scratch(numbers * sizeof(double) + own * sizeof(float)));
     if (!totals) return 1;
+    if (both) {
+      float* const shares = reinterpret_cast<float*>(totals + numbers);
+      share(task, shares);
+      task.weights = shares;
+      task.losses = shares + task.batch;
+      task.sums = task.losses + task.batch;
+    }
   }
   const bool keeps = twice && task.classes == 1 && task.gradient.kind == qg::kFloat;
   const Pass first(task, twice ? int(qg::kForward) : task.pass, keeps), second(task, twice ? int(qg::kBackward) : task.pass, keeps);
@@ -253,6 +273,10 @@ int losses(const qg::LossTask& task) {
     for (int64_t i = sample; i < end; ++i) finish(task, chunks, i, totals + i * chunks.each * chunks.width);
     if (twice) pass_chunks(task, chunks, second, sample, end, totals);
   }
+  if (!both) return 0;
+  double mean = 0;
+  for (int64_t i = 0; i < task.batch; ++i) mean += double(task.weights[i]) * double(task.losses[i]);
+  *task.mean = float(mean);
   return 0;
 }
 

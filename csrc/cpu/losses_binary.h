@@ -42,7 +42,7 @@ QG_ROW void binary_block(const BinaryBlock& block, const Slopes& slopes, double*
         const Floats x = load(logits + at), given = load(targets + at);
         const Floats v = kWeighted ? load(weights + at) : all(1.0f);
         const Sigmoid student = kKeeps && kGradWanted ? Sigmoid::again(load(out + at)) : Sigmoid(x);
-        if (kKeeps && !kGradWanted) store(out + at, student.kept(x));
+        if (kKeeps && !kGradWanted) store(out + at, student.p);
         const Floats t = kForm == qg::kLogits ? Sigmoid(given).p : given;
         const Floats p = student.p, off = p - t;
         if (kLossWanted) {

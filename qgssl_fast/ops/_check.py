@@ -42,7 +42,7 @@ def same_device(op: str, name: str, value: Tensor, masks: Tensor) -> None:
 
 def pixels(op: str, name: str, value: Tensor) -> None:
     """Kernels number the pixels of a mask by int32."""
-    if value[:1].numel() > 2**31 - 1:
+    if math.prod(value.shape[1:]) > 2**31 - 1:
         raise InputError(f"{op}: {name} must have fewer than 2^31 pixels each, got {list(value.shape)}")
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from .. import backend as backends
+from ..kernels.reference.losses import shares, weighted
 from ._library import define, differentiable, direct
 
 mean_over_ranks: Callable[[Tensor], Tensor] | None = None  # set by losses.over_ranks
@@ -112,22 +113,16 @@ def _mean_loss(
     at_once: bool,
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The mean, each sample's share in it, and what the gradient needs: itself where it is made at once, else sums."""
+    """The mean, each sample's share in it, and what the gradient needs: itself where it is made at once (nobody then
+    asks for the shares), else sums."""
     if at_once:
-        shares = _shares(weights)
-        losses, kept = _kernel("loss_at_once", logits, backend)(logits, target, shares, loss, target_logits)
-        return torch.dot(shares, losses), shares, kept  # the losses of samples without a share are 0
-    losses, kept = _loss_sums(logits, target, pixels, loss, target_logits, None, backend)
-    shares = _shares(weights if pixels is None else weights * (kept[:, 0] > 0))
-    # What a sample without a share has as loss does not matter, NaN included.
-    return (shares * losses.where(shares != 0, 0)).sum(), shares, kept
-
-
-def _shares(weights: Tensor) -> Tensor:
-    total = weights.sum()
-    if mean_over_ranks is not None:
-        total = mean_over_ranks(total)
-    return weights / total.clamp_min(torch.finfo(weights.dtype).tiny)
+        total = None if mean_over_ranks is None else mean_over_ranks(weights.sum())
+        mean, gradient = _kernel("loss_at_once", logits, backend)(logits, target, weights, total, loss, target_logits)
+        return mean, weights.new_empty(0), gradient
+    losses, sums = _loss_sums(logits, target, pixels, loss, target_logits, None, backend)
+    weights = weights if pixels is None else weights * (sums[:, 0] > 0)
+    w = shares(weights, None if mean_over_ranks is None else mean_over_ranks(weights.sum()))
+    return weighted(losses, w), w, sums
 
 
 def _dice_sums(probs: Tensor, target: Tensor, backend: str) -> tuple[Tensor, Tensor]:
@@ -157,7 +152,8 @@ def _fake_mean(
     logits: Tensor, target: Tensor, pixels: Tensor | None, weights: Tensor, loss: str, _: bool, at_once: bool, *__: Any
 ) -> tuple[Tensor, Tensor, Tensor]:
     losses, sums = _fake_sums(logits, target, pixels, loss)
-    return losses.new_empty(()), torch.empty_like(losses), torch.empty_like(logits) if at_once else sums
+    of_samples = losses.new_empty(0) if at_once else torch.empty_like(losses)
+    return losses.new_empty(()), of_samples, torch.empty_like(logits) if at_once else sums
 
 
 def _fake_dice(probs: Tensor, *_: Any) -> tuple[Tensor, Tensor]:

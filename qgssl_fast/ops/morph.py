@@ -67,7 +67,7 @@ def _serve(op: str, masks: Tensor, radius: int, out: Tensor | None, backend: str
 def _check_out(op: str, masks: Tensor, out: Tensor) -> None:
     if not isinstance(out, Tensor):
         raise TypeError(f"{op}: out must be a Tensor, got {type(out).__name__}")
-    if out.dtype != masks.dtype:
+    if out.dtype is not masks.dtype:
         raise TypeError(f"{op}: out must be {masks.dtype} like masks, got {out.dtype}")
     if out.shape != masks.shape or out.device != masks.device:
         wanted = f"{list(masks.shape)} on {masks.device}"

@@ -23,14 +23,13 @@ def floats(least: float, most: float, step: int = 4099) -> np.ndarray:
 
 
 FUNCTIONS = {
-    "exp_of_all": (-floats(1e-12, 20), np.exp, 2),
-    "exp_of_all of the smallest": (-floats(20, 87.33), np.exp, 5),
+    "exp_of_all": (-floats(1e-12, 87.33), np.exp, 1.125),
     "log1p_of_all": (floats(SMALLEST, 1.0), np.log1p, 2.5),
     "log_of_all": (floats(SMALLEST, 3e38), np.log, 1),
     "sigmoid_of_all": (
         np.concatenate([floats(1e-12, 1e4), -floats(1e-12, 87.0)]),
         lambda x: np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x))),
-        5,
+        3,
     ),
     "slope_of_all": (floats(1e-12, 87.0), lambda x: np.exp(-x) / (1 + np.exp(-x)) ** 2, 5),
 }
@@ -58,7 +57,7 @@ def test_error_in_units_in_the_last_place(built, name):
     x, exact, bound = FUNCTIONS[name]
     wanted = exact(x.astype(np.float64))
     unit = np.spacing(np.maximum(np.abs(wanted), SMALLEST).astype(np.float32)).astype(np.float64)
-    error = np.abs(run(built, name.split()[0], np.ascontiguousarray(x)) - wanted) / unit
+    error = np.abs(run(built, name, np.ascontiguousarray(x)) - wanted) / unit
     assert error.max() <= bound, (x[error.argmax()], error.max())
 
 

@@ -28,6 +28,8 @@ def losses(**other):
         "sums": SUMS.data_ptr(),
         "losses": LOSSES.data_ptr(),
         "weights": 0,
+        "mean": 0,
+        "total": 0,
         "threads": 1,
     }
     _C.losses(*(given | other).values())
@@ -42,6 +44,7 @@ def losses(**other):
         ({"losses": 0}, "losses must not be null"),
         ({"numbers": (0, 0, 1, 0, 0)}, "weights must not be null"),
         ({"numbers": (0, 0, 1, 0, 0), "weights": WEIGHTS.data_ptr()}, "gradient must not be null"),
+        ({"numbers": (0, 0, 2, 0, 0), "weights": WEIGHTS.data_ptr()}, "mean must not be null"),
         ({"numbers": (3, 0, 0, 0, 0)}, "loss must be 0..2"),
         ({"numbers": (0, 3, 0, 0, 0)}, "form must be 0..2"),
         ({"numbers": (0, 0, 3, 0, 0)}, "pass must be 0..2"),

@@ -17,7 +17,7 @@ def run(script: str, **environment: str) -> str:
     pytest.importorskip("triton", reason="triton is not installed")
     env = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
     command = [sys.executable, str(HERE / script)]
-    done = subprocess.run(command, env={**env, **environment}, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, env={**env, **environment}, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -48,12 +48,11 @@ def loss_gradient(
 
 
 def loss_at_once(
-    logits: Tensor, target: Tensor, weights: Tensor, loss: str, target_logits: bool
+    logits: Tensor, target: Tensor, weights: Tensor, total: Tensor | None, loss: str, target_logits: bool
 ) -> tuple[Tensor, Tensor]:
-    losses, gradient = torch.empty(logits.shape[0]), torch.empty_like(logits)
-    sums = _empty_sums(logits, loss) if loss == "entropy_dice" else None
-    _run(logits, target, None, gradient, _BOTH, loss, target_logits, None, sums, losses, weights)
-    return losses, gradient
+    mean, gradient = torch.empty(()), torch.empty_like(logits)
+    _run(logits, target, None, gradient, _BOTH, loss, target_logits, None, None, None, weights, mean, total)
+    return mean, gradient
 
 
 def _empty_sums(logits: Tensor, loss: str) -> Tensor:
@@ -74,7 +73,9 @@ def dice_gradient(weights: Tensor, sums: Tensor, probs: Tensor, target: Tensor, 
     return gradient
 
 
-def _run(logits, target, pixels, gradient, step, loss, target_logits, ignore, sums, losses, weights):  # type: ignore[no-untyped-def]
+def _run(  # type: ignore[no-untyped-def]
+    logits, target, pixels, gradient, step, loss, target_logits, ignore, sums, losses, weights, mean=None, total=None
+):
     form = _LOGITS if target_logits else _PROBABILITIES if target.is_floating_point() else _LABELS
     held = _readable(target), None if pixels is None else _readable(pixels), _floats(weights)
     cpu().losses(
@@ -87,6 +88,8 @@ def _run(logits, target, pixels, gradient, step, loss, target_logits, ignore, su
         _pointer(sums),
         _pointer(losses),
         _pointer(held[2]),
+        _pointer(mean),
+        _pointer(total),
         torch.get_num_threads(),
     )
 

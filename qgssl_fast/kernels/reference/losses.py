@@ -71,11 +71,27 @@ def loss_gradient(
 
 
 def loss_at_once(
-    logits: Tensor, target: Tensor, weights: Tensor, loss: str, target_logits: bool
+    logits: Tensor, target: Tensor, weights: Tensor, total: Tensor | None, loss: str, target_logits: bool
 ) -> tuple[Tensor, Tensor]:
-    """Losses [B] and d sum(weights * losses) / d logits, with all pixels alike; of a sample without weight both 0."""
+    """sum(w l) / total and its gradient, with all pixels alike. Samples without weight do not matter, NaN included.
+
+    total: a scalar; None for sum(w). Where it is 0 so are both results.
+    """
     losses, sums = loss_sums(logits, target, None, loss, target_logits, None)
-    return losses.where(weights != 0, 0), loss_gradient(weights, sums, logits, target, None, loss, target_logits, None)
+    w = shares(weights, total)
+    gradient = loss_gradient(w, sums, logits, target, None, loss, target_logits, None)
+    return weighted(losses, w), gradient
+
+
+def shares(weights: Tensor, total: Tensor | None) -> Tensor:
+    """Of each sample in a mean that is weighted; all 0 where the total is."""
+    total = weights.sum() if total is None else total
+    return weights / total.clamp_min(torch.finfo(weights.dtype).tiny)
+
+
+def weighted(losses: Tensor, shares: Tensor) -> Tensor:
+    """What a sample without a share has as loss does not matter, NaN included."""
+    return (shares * losses.where(shares != 0, 0)).sum()
 
 
 def dice_sums(probs: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from ..reference.losses import shares, weighted
 from ._layout import as_numbers, even, offset, strides
 from .soft_dice import dice_gradient, dice_sums
 
@@ -168,18 +169,17 @@ def loss_gradient(
 
 
 def loss_at_once(
-    logits: Tensor, target: Tensor, weights: Tensor, loss: str, target_logits: bool
+    logits: Tensor, target: Tensor, weights: Tensor, total: Tensor | None, loss: str, target_logits: bool
 ) -> tuple[Tensor, Tensor]:
+    w = shares(weights, total)
     if loss == "entropy_dice":  # its gradient needs the sums
         losses, sums = loss_sums(logits, target, None, loss, target_logits, None)
-        return losses.where(weights != 0, 0), loss_gradient(
-            weights, sums, logits, target, None, loss, target_logits, None
-        )
+        return weighted(losses, w), loss_gradient(w, sums, logits, target, None, loss, target_logits, None)
     gradient = torch.empty_like(logits)
-    count = torch.full_like(weights, logits[:1, 0].numel())[:, None]
-    slopes = _slopes(weights, count, logits.shape[1], loss)
+    count = torch.full_like(w, logits[:1, 0].numel())[:, None]
+    slopes = _slopes(w, count, logits.shape[1], loss)
     totals = _run(logits, target, None, slopes, gradient, loss, target_logits, None, both=True)
-    return _finish(totals, logits.shape[1], loss)[0].where(weights != 0, 0), gradient
+    return weighted(_finish(totals, logits.shape[1], loss)[0], w), gradient
 
 
 def _rows(classes: int) -> int:
