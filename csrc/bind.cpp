@@ -201,6 +201,7 @@ PYBIND11_MODULE(_C, m) {
   m.def("affine", affine);
   m.def("augment", augment);
   m.def("elastic", elastic);
+  m.def("large_pages", [](uintptr_t memory, size_t bytes) { qg::large_pages(reinterpret_cast<void*>(memory), bytes); });
   m.def("losses", losses);
   m.def("morph", morph);
   m.def("corrupt", corrupt);

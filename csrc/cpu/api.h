@@ -8,6 +8,10 @@ namespace qg {
 // 64-byte aligned memory of the calling thread, kept for its next call and at least `bytes` large; null where there is none.
 void* scratch(size_t bytes);
 
+// Memory that is about to be written for the first time: on Linux in pages of 2 MiB, where it has some, as NumPy asks for its arrays.
+// First touches of small pages can cost more than the work, and large ones save look-ups of addresses ever after.
+void large_pages(void* memory, size_t bytes);
+
 // A child that was forked after its parent had used OpenMP's threads hangs in them, so it works alone.
 int usable_threads(int wanted);
 

@@ -18,7 +18,7 @@ static int for_masks(int64_t batch, int wanted_threads, size_t bytes, F f) {
     for (int64_t sample = 0; sample < batch; ++sample) f(sample, memory);
     return 0;
   }
-  const int64_t chunk = batch / (8 * threads) + 1;
+  const int64_t share = batch / (32 * threads), chunk = share > 1 ? share : 1;  // masks differ much in their work
   int failed = 0;
 #pragma omp parallel num_threads(threads) reduction(| : failed)
   {

@@ -1,5 +1,8 @@
 #include <pthread.h>
 #include <stdlib.h>
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 #include "api.h"
 
@@ -37,6 +40,16 @@ void* scratch(size_t bytes) {
     buffer.bytes = rounded;
   }
   return buffer.memory;
+}
+
+void large_pages(void* memory, size_t bytes) {
+#ifdef MADV_HUGEPAGE
+  const uintptr_t small = 4096, begin = (reinterpret_cast<uintptr_t>(memory) + small - 1) / small * small;
+  const uintptr_t end = (reinterpret_cast<uintptr_t>(memory) + bytes) / small * small;
+  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);  // where it is refused, nothing is lost
+#else
+  (void)memory, (void)bytes;
+#endif
 }
 
 int usable_threads(int wanted) { return forked || guard != 0 || wanted < 1 ? 1 : wanted; }

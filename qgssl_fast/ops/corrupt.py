@@ -20,6 +20,7 @@ backends.register("corrupt", stem="corrupt", backends=("cuda", "native", "refere
 MOST_CLASSES = 256  # labels are bytes
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.uint8)
 _BANK_OPS = frozenset(operation.name for operation in OPERATIONS.values() if operation.bank)
+_LABEL_OPS = frozenset(name for name, operation in OPERATIONS.items() if operation.labels)
 _OUT_DTYPES = (torch.uint8, torch.float32, torch.float16, torch.bfloat16)
 
 
@@ -144,7 +145,6 @@ def _run(
     if not isinstance(recipe, Recipe):
         raise TypeError(f"{op}: recipe must be a Recipe (see load_recipe), got {type(recipe).__name__}")
     seed = _check.integer(op, "seed", seed, 0, 2**64 - 1)
-    masks.shape[0]
     ids = numbers(op, "sample_ids", sample_ids, masks)
     if rows is None:
         ops = recipe.reachable_ops
@@ -154,8 +154,11 @@ def _run(
     num_classes = _check.integer(op, "num_classes", num_classes, 2, MOST_CLASSES)
     if num_classes > 2:
         _check.labels(op, "masks", masks, num_classes)
-    elif labels := [row.name for row in recipe.rows if row.op in ops and row.operation.labels]:
-        raise InputError(f"{op}: {', '.join(labels)}: label maps of two classes or more only (num_classes >= 3)")
+    elif not _LABEL_OPS.isdisjoint(ops):
+        rows_of_labels = [row.name for row in recipe.rows if row.op in ops & _LABEL_OPS]
+        raise InputError(
+            f"{op}: {', '.join(rows_of_labels)}: label maps of two classes or more only (num_classes >= 3)"
+        )
     images = None
     if not _BANK_OPS.isdisjoint(ops):
         images = _check_bank(op, masks, recipe, ops, bank, image_ids, num_classes)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
+from qgssl_fast.kernels import native
 from qgssl_fast.recipes import load_recipe
 from qgssl_fast.recipes.softness import Softness
 
@@ -128,6 +131,7 @@ def test_a_forked_child_does_not_hang():
     code = """
 import os, signal, sys, torch
 from qgssl_fast.ops import morph
+from qgssl_fast.kernels import native
 from qgssl_fast.recipes import load_recipe
 from qgssl_fast.recipes.softness import Softness
 torch.set_num_threads(2)
@@ -142,3 +146,24 @@ sys.exit(os.waitpid(child, 0)[1])
 """
     done = run(code)
     assert done.returncode == 0, done.stderr
+
+
+def flags_of(address: int) -> list[str]:
+    """VmFlags of the mapping that holds `address`."""
+    inside = False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if bounds := re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line):
+            inside = int(bounds[1], 16) <= address < int(bounds[2], 16)
+        elif inside and line.startswith("VmFlags:"):
+            return line.split()[1:]
+    return []
+
+
+@pytest.mark.skipif(not Path("/sys/kernel/mm/transparent_hugepage/enabled").exists(), reason="no large pages here")
+def test_new_large_tensors_ask_for_large_pages(monkeypatch):
+    fresh = torch.empty(64 << 20, dtype=torch.uint8)
+    assert native.in_large_pages(fresh) is fresh
+    assert "hg" in flags_of(fresh.data_ptr() + fresh.nbytes // 2)
+    monkeypatch.setattr(native, "cpu", None)  # not asked
+    small = torch.empty(native.LARGE - 1, dtype=torch.uint8)
+    assert native.in_large_pages(small) is small

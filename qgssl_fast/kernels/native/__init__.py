@@ -67,6 +67,17 @@ def describe() -> str:
     return f"ISA {cpu().isa()} of {', '.join(cpu().isas())}"
 
 
+LARGE = 4 << 20
+"""Bytes from which a new tensor is worth a system call."""
+
+
+def in_large_pages(fresh: torch.Tensor) -> torch.Tensor:
+    """`fresh` itself: memory that nothing was written to yet, from now on in large pages where the system has some."""
+    if fresh.nbytes >= LARGE and fresh.device.type == "cpu":
+        cpu().large_pages(fresh.data_ptr(), fresh.nbytes)
+    return fresh
+
+
 def size_of(masks: torch.Tensor) -> tuple[int, int, int, int]:
     """batch, depth (1 for images), height, width."""
     shape = masks.shape

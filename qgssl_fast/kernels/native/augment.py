@@ -9,7 +9,7 @@ from torch import Tensor
 from ...errors import InputError
 from ..reference.augment import Finish, Geometry, Look
 from ..reference.packed import PackedMasks
-from . import cpu, size_of
+from . import cpu, in_large_pages, size_of
 
 KINDS = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}
 
@@ -26,7 +26,8 @@ def augment(
 ) -> tuple[Tensor, ...]:
     images, index, sample_ids = images.contiguous(), index.contiguous(), sample_ids.contiguous()
     layout = finish.layout(images.dim())
-    views = [torch.empty((len(index), *images.shape[1:]), dtype=finish.dtype, memory_format=layout) for _ in looks]
+    shape = (len(index), *images.shape[1:])
+    views = [in_large_pages(torch.empty(shape, dtype=finish.dtype, memory_format=layout)) for _ in looks]
     moved, stored, planes = None, None, 0
     if masks is not None:
         stored = (masks.bits if isinstance(masks, PackedMasks) else masks).contiguous()

@@ -12,7 +12,7 @@ from torch import Tensor
 from ...recipes.tables import Tables
 from ..reference.bank import BankTables
 from ..reference.program import ISOTROPIC
-from . import cpu, size_of
+from . import cpu, in_large_pages, size_of
 
 _KINDS = {torch.uint8: 0, torch.float32: 1, torch.float16: 2, torch.bfloat16: 3}  # csrc/task.h: OutKind
 NO_BANK = (0,) * 8
@@ -35,13 +35,13 @@ class Results:
         if out is None:
             is_soft = tables.softness[0] > 0
             shape, dtype = (planes, torch.float32) if is_soft else (masks.shape, torch.uint8)
-            out = torch.empty(shape, dtype=dtype, device=device)
+            out = in_large_pages(torch.empty(shape, dtype=dtype, device=device))
         return cls(
             out,
             torch.empty(batch if num_classes == 2 else (batch, classes), device=device),
             torch.empty((batch, classes, 3), dtype=torch.int32, device=device),
             torch.empty((batch, 3), dtype=torch.int32, device=device),
-            torch.empty(planes, dtype=torch.uint8, device=device) if errors else None,
+            in_large_pages(torch.empty(planes, dtype=torch.uint8, device=device)) if errors else None,
         )
 
     def pointers(self, masks: Tensor, numbers: int) -> tuple[int, ...]:

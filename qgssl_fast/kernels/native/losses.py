@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from . import cpu
+from . import cpu, in_large_pages
 
 _LOSSES = {"entropy_dice": 0, "mse": 1, "kl": 2}
 _KINDS = {
@@ -42,7 +42,7 @@ def loss_gradient(
     target_logits: bool,
     ignore_index: int | None,
 ) -> Tensor:
-    gradient = torch.empty_like(logits)
+    gradient = in_large_pages(torch.empty_like(logits))
     _run(logits, target, pixels, gradient, _BACKWARD, loss, target_logits, ignore_index, sums, None, weights)
     return gradient
 
@@ -50,7 +50,7 @@ def loss_gradient(
 def loss_at_once(
     logits: Tensor, target: Tensor, weights: Tensor, total: Tensor | None, loss: str, target_logits: bool
 ) -> tuple[Tensor, Tensor]:
-    mean, gradient = torch.empty(()), torch.empty_like(logits)
+    mean, gradient = torch.empty(()), in_large_pages(torch.empty_like(logits))
     _run(logits, target, None, gradient, _BOTH, loss, target_logits, None, None, None, weights, mean, total)
     return mean, gradient
 
@@ -67,7 +67,7 @@ def dice_sums(probs: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def dice_gradient(weights: Tensor, sums: Tensor, probs: Tensor, target: Tensor, of_target: bool) -> Tensor:
-    gradient = torch.empty_like(target if of_target else probs)
+    gradient = in_large_pages(torch.empty_like(target if of_target else probs))
     of_probs, of_other = (None, gradient) if of_target else (gradient, None)
     _dice(probs, target, of_probs, of_other, _BACKWARD, sums, None, weights)
     return gradient

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ...recipes.operations import OPERATIONS
-from . import cpu, size_of
+from . import cpu, in_large_pages, size_of
 
 CODES = {name: OPERATIONS[name].code for name in ("erode", "dilate", "opening", "closing")}
 
@@ -29,6 +29,6 @@ def closing(masks: Tensor, radius: int, out: Tensor | None = None) -> Tensor:
 
 def _run(masks: Tensor, op: int, radius: int, out: Tensor | None) -> Tensor:
     masks = masks.contiguous()
-    out = torch.empty_like(masks) if out is None else out
+    out = in_large_pages(torch.empty_like(masks)) if out is None else out
     cpu().morph(masks.data_ptr(), out.data_ptr(), op, radius, size_of(masks), torch.get_num_threads())
     return out
