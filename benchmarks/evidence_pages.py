@@ -152,7 +152,7 @@ def draw_guard(found: GuardLogs, path: Path) -> None:
                     mean = [statistics.fmean(values) for values in zip(*curves)]
                     axis.plot(epochs, mean, color=colour, label="predicted" if "quality" in key else "true Dice")
                 axis.set_title(f"{data}, {name} the guard")
-            line[0].set_ylabel("validation images")
+            line[0].set_ylabel("mean of validation images")
             line[0].legend(loc="lower left")
         for axis in axes[-1]:
-            axis.set_xlabel("epoch")
+            axis.set(xlabel="epoch", xticks=epochs[::2])
