@@ -6,7 +6,6 @@ alone (of soft Dice by both arguments), once: it has no gradient of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,8 +14,7 @@ from torch import Tensor
 from .. import backend as backends
 from ..kernels.reference.losses import shares, weighted
 from ._library import define, differentiable, direct
-
-mean_over_ranks: Callable[[Tensor], Tensor] | None = None  # set by losses.over_ranks
+from ._loss_at_once import AtOnce, kernel_of, loss_at_once, total_of
 
 
 def loss_sums(
@@ -51,6 +49,8 @@ def mean_loss(
     """
     wanted = logits.requires_grad and torch.is_grad_enabled()
     at_once = wanted and pixels is None and (loss != "entropy_dice" or logits.device.type == "cpu")
+    if at_once and _plain(logits):
+        return AtOnce.apply(logits, target, weights, loss, target_logits, backend)  # type: ignore[no-any-return]
     arguments = (logits, target, pixels, weights, loss, target_logits, at_once, backend)
     out: Tensor = _call("mean_loss", logits.requires_grad, arguments)[0]
     return out
@@ -79,11 +79,6 @@ def _plain(x: Tensor) -> bool:
     return direct(x) and torch._C._functorch.peek_interpreter_stack() is None
 
 
-def _kernel(name: str, x: Tensor, backend: str) -> Any:
-    # Only torch itself computes in float64.
-    return backends.kernel(name, x.device, "reference" if x.dtype == torch.float64 else backend)
-
-
 def _loss_sums(
     logits: Tensor,
     target: Tensor,
@@ -93,13 +88,13 @@ def _loss_sums(
     ignore_index: int | None,
     backend: str,
 ) -> tuple[Tensor, Tensor]:
-    kernel = _kernel("loss_sums", logits, backend)
+    kernel = kernel_of("loss_sums", logits, backend)
     losses, sums = kernel(logits, target, pixels, loss, target_logits, ignore_index)
     return losses, sums
 
 
 def _loss_gradient(weights: Tensor, sums: Tensor, logits: Tensor, *rest: Any) -> Tensor:
-    out: Tensor = _kernel("loss_gradient", logits, rest[-1])(weights, sums, logits, *rest[:-1])
+    out: Tensor = kernel_of("loss_gradient", logits, rest[-1])(weights, sums, logits, *rest[:-1])
     return out
 
 
@@ -116,24 +111,23 @@ def _mean_loss(
     """The mean, each sample's share in it, and what the gradient needs: itself where it is made at once (nobody then
     asks for the shares), else sums."""
     if at_once:
-        total = None if mean_over_ranks is None else mean_over_ranks(weights.sum())
-        mean, gradient = _kernel("loss_at_once", logits, backend)(logits, target, weights, total, loss, target_logits)
+        mean, gradient = loss_at_once(logits, target, weights, loss, target_logits, backend)
         return mean, weights.new_empty(0), gradient
     losses, sums = _loss_sums(logits, target, pixels, loss, target_logits, None, backend)
     weights = weights if pixels is None else weights * (sums[:, 0] > 0)
-    w = shares(weights, None if mean_over_ranks is None else mean_over_ranks(weights.sum()))
+    w = shares(weights, total_of(weights))
     return weighted(losses, w), w, sums
 
 
 def _dice_sums(probs: Tensor, target: Tensor, backend: str) -> tuple[Tensor, Tensor]:
-    scores, sums = _kernel("dice_sums", probs, backend)(probs, target)
+    scores, sums = kernel_of("dice_sums", probs, backend)(probs, target)
     return scores, sums
 
 
 def _dice_gradient(
     weights: Tensor, sums: Tensor, probs: Tensor, target: Tensor, of_target: bool, backend: str
 ) -> Tensor:
-    kernel = _kernel("dice_gradient", probs, backend)
+    kernel = kernel_of("dice_gradient", probs, backend)
     out: Tensor = kernel(weights, sums, probs, target, of_target)
     return out
 
@@ -213,6 +207,7 @@ def _differentiate_sums(ctx: Any, grad: Tensor | None, _: Any) -> tuple[Tensor |
 def _keep_mean(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
     ctx.set_materialize_grads(False)
     logits, target, pixels, _, ctx.loss, ctx.target_logits, ctx.at_once, ctx.backend = inputs
+    ctx.mark_non_differentiable(*output[1:])
     ctx.save_for_backward(*(output[2:] if ctx.at_once else (logits, target, pixels, *output[1:])))
 
 
@@ -225,10 +220,7 @@ def _differentiate_mean(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Tensor 
         run = _loss_gradient if _plain(grad) else _operators["loss_gradient"]
         rest = (logits, target, pixels, ctx.loss, ctx.target_logits, None, ctx.backend)
         return (run(grad * shares, sums, *rest), *nothing)
-    (gradient,) = ctx.saved_tensors
-    if _plain(grad) and grad.device.type == "cpu" and grad.item() == 1:
-        return (gradient, *nothing)  # the usual case of a loss without a factor: no further pass
-    return (gradient * grad, *nothing)
+    return (ctx.saved_tensors[0] * grad, *nothing)
 
 
 def _keep_dice(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:

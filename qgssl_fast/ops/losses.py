@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from . import _loss_at_once
 from . import _loss_ops as ops
 
 KINDS = {"mse": "mse", "kl": "kl", "bce_dice": "entropy_dice", "ce_dice": "entropy_dice"}
@@ -32,7 +33,7 @@ def over_ranks(mean: Callable[[Tensor], Tensor] | None) -> None:
 
     A trainer of several ranks sets it; the mean over ranks of :func:`consistency` is then that of all samples.
     """
-    ops.mean_over_ranks = mean
+    _loss_at_once.mean_over_ranks = mean
 
 
 def soft_dice(probs: Tensor, target: Tensor, *, backend: str = "auto") -> Tensor:

@@ -40,6 +40,17 @@ def test_a_factor_and_two_passes(kind, channels):
     torch.testing.assert_close(half, 0.5 * once, rtol=1e-6, atol=0)
 
 
+@pytest.mark.parametrize(("kind", "channels"), CASES)
+def test_gradients_of_a_leaf_add_up(kind, channels):
+    logits, labels = make("labels", channels)
+    (once,) = torch.autograd.grad(consistency(logits.requires_grad_(), labels, None, kind), logits)
+    loss = consistency(logits, labels, None, kind)
+    for times in (1, 2, 3):
+        loss.backward(retain_graph=True)  # the first becomes logits.grad itself
+        torch.testing.assert_close(logits.grad, times * once, rtol=1e-6, atol=0)
+    assert not logits.grad.requires_grad
+
+
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(("kind", "channels"), [("mse", 1), ("kl", 3), ("ce_dice", 3)])
 def test_operators_keep_torch_s_rules(kind, channels, form):
