@@ -120,7 +120,7 @@ def consistency(
     _logits(name, student, kind, backend)
     if teacher_logits and not teacher.is_floating_point():
         raise InputError(f"{name}: teacher_logits=True needs a floating teacher, got {teacher.dtype}")
-    target = _target(name, "teacher", teacher.detach(), student)
+    target = _target(name, "teacher", teacher.detach() if teacher.requires_grad else teacher, student)
     if weights is None:
         weights = student.new_ones(student.shape[0])
     _floating(name, "weights", weights)
@@ -132,7 +132,9 @@ def consistency(
         pixel_weights = _plane(name, "pixel_weights", pixel_weights.detach(), student)
     if _debugging():
         _check_weights(name, weights, pixel_weights)
-    weights = weights.detach().to(torch.float64 if student.dtype == torch.float64 else torch.float32)
+    dtype = torch.float64 if student.dtype == torch.float64 else torch.float32
+    if weights.dtype != dtype or weights.requires_grad:
+        weights = weights.detach().to(dtype)
     return ops.mean_loss(student, target, pixel_weights, weights, KINDS[kind], teacher_logits, backend)
 
 
