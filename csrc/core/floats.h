@@ -111,27 +111,31 @@ QG_HD Floats log_of(Floats x) {
 // What the losses want of a logit: p = sigmoid(x) within 3 and p (1 - p) within 5 units in the last place, and
 // log(1 + exp(-|x|)), all by one exp.
 struct Sigmoid {
-  Floats p, slope, e, whole, other;  // whole = 1 + e, other = the smaller of p and 1 - p
+  Floats p, slope, e, whole;  // whole = 1 + e
 
-  QG_HD explicit Sigmoid(Floats x) : e(exp_of(as_floats(as_ints(x) | INT32_MIN))) {
-    whole = e + 1.0f;
-    const Floats d = 1.0f / whole;
-    other = e * d;
+  QG_HD explicit Sigmoid(Floats x) : Sigmoid(exp_of(as_floats(as_ints(x) | INT32_MIN)), 0) {
+    const Floats d = 1.0f / whole, other = e * d;  // the smaller of p and 1 - p
     p = select(x < 0.0f, other, d);
     slope = other * d;
+  }
+  // Without the slope, a product less.
+  QG_HD static Sigmoid flat(Floats x) {
+    Sigmoid made(exp_of(as_floats(as_ints(x) | INT32_MIN)), 0);
+    made.p = select(x < 0.0f, made.e, all(1.0f)) / made.whole;
+    return made;
   }
   QG_HD Floats rest() const { return log1p_of(e); }
 
   // For a gradient made after the sums, of p alone: p (1 - p) then is as right as p near 1, which is what autograd has.
   QG_HD static Sigmoid again(Floats p) {
-    Sigmoid made;
+    Sigmoid made(Floats{}, 0);
     made.p = p;
     made.slope = fused(-p, p, p);
     return made;
   }
 
  private:
-  Sigmoid() = default;
+  QG_HD Sigmoid(Floats e, int) : e(e), whole(e + 1.0f) {}
 };
 
 // sum of log(1 + e) for 0 <= e <= 1 as the logarithm of a product: the product less one is kept, so that small e count in full. Each

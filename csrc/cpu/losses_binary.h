@@ -27,6 +27,7 @@ QG_HD Floats t_log_t(Floats t) { return only(t >= 1.17549435e-38f, t * log_of(la
 template <int kLoss, int kForm, bool kWeighted, int kPass, bool kKeeps>
 QG_ROW void binary_block(const BinaryBlock& block, const Slopes& slopes, double* totals) {
   constexpr bool kLossWanted = kPass != qg::kBackward, kGradWanted = kPass != qg::kForward;
+  constexpr bool kSteep = kGradWanted && kLoss != qg::kDivergence;  // the slope of p is wanted
   constexpr bool kProduct = kLossWanted && kLoss != qg::kSquared && !kWeighted;
   LogOfProduct product[kParts];
   Sum loss, weight, both, any;
@@ -41,9 +42,9 @@ QG_ROW void binary_block(const BinaryBlock& block, const Slopes& slopes, double*
         const int at = i + part * kLanes;
         const Floats x = load(logits + at), given = load(targets + at);
         const Floats v = kWeighted ? load(weights + at) : all(1.0f);
-        const Sigmoid student = kKeeps && kGradWanted ? Sigmoid::again(load(out + at)) : Sigmoid(x);
+        const Sigmoid student = kKeeps && kGradWanted ? Sigmoid::again(load(out + at)) : kSteep ? Sigmoid(x) : Sigmoid::flat(x);
         if (kKeeps && !kGradWanted) store(out + at, student.p);
-        const Floats t = kForm == qg::kLogits ? Sigmoid(given).p : given;
+        const Floats t = kForm == qg::kLogits ? Sigmoid::flat(given).p : given;
         const Floats p = student.p, off = p - t;
         if (kLossWanted) {
           Floats l;
@@ -55,7 +56,7 @@ QG_ROW void binary_block(const BinaryBlock& block, const Slopes& slopes, double*
               product[part].times(student.whole, student.e);
             else
               l += student.rest();
-            if (kLoss == qg::kDivergence && kForm == qg::kLogits) l += t * given - (larger(given, Floats{}) + Sigmoid(given).rest());
+            if (kLoss == qg::kDivergence && kForm == qg::kLogits) l += t * given - (larger(given, Floats{}) + Sigmoid::flat(given).rest());
             if (kLoss == qg::kDivergence && kForm == qg::kProbabilities) l += t_log_t(t) + t_log_t(1.0f - t);
           }
           if (kWeighted)

@@ -124,7 +124,7 @@ def consistency(
     if weights is None:
         weights = student.new_ones(student.shape[0])
     _floating(name, "weights", weights)
-    if weights.shape != student.shape[:1]:
+    if weights.ndim != 1 or weights.shape[0] != student.shape[0]:
         raise InputError(f"{name}: weights must be [{student.shape[0]}], one a sample, got {_shape(weights)}")
     _beside(name, "weights", weights, student)
     if pixel_weights is not None:
@@ -160,8 +160,11 @@ def _target(name: str, what: str, target: Tensor, like: Tensor, ignore_index: in
 
 def _plane(name: str, what: str, x: Tensor, like: Tensor) -> Tensor:
     """[B, 1, *S] from [B, *S] or [B, 1, *S]."""
-    plane = (like.shape[0], *like.shape[2:])
     _beside(name, what, x, like)
+    shape = like.shape
+    if shape[1] == 1 and x.shape == shape:
+        return x
+    plane = (shape[0], *shape[2:])
     if x.shape == (plane[0], 1, *plane[1:]):
         return x
     if x.shape != plane:
@@ -189,15 +192,16 @@ def _logits(name: str, logits: Tensor, kind: str, backend: str) -> None:
 
 
 def _channels(name: str, what: str, x: Tensor) -> int:
-    if x.ndim not in (4, 5) or 0 in x.shape[1:]:
+    shape = x.shape
+    if len(shape) not in (4, 5) or 0 in shape[1:]:
         raise InputError(f"{name}: {what} must be [B, C, H, W] or [B, C, D, H, W] and hold pixels, got {_shape(x)}")
-    if x.shape[1] > MOST_CLASSES:
-        raise InputError(f"{name}: {what} must have at most {MOST_CLASSES} classes, got {x.shape[1]}")
-    return x.shape[1]
+    if shape[1] > MOST_CLASSES:
+        raise InputError(f"{name}: {what} must have at most {MOST_CLASSES} classes, got {shape[1]}")
+    return shape[1]
 
 
 def _served(name: str, x: Tensor, backend: str) -> None:
-    if x.dtype == torch.float64 and backend not in ("auto", "reference"):
+    if backend not in ("auto", "reference") and x.dtype == torch.float64:
         raise InputError(f"{name}: backend {backend!r} cannot serve float64; can: reference")
 
 

@@ -25,6 +25,9 @@ extern "C" void log_of_all(const float* x, float* y, int64_t n) {
 extern "C" void sigmoid_of_all(const float* x, float* y, int64_t n) {
   each(x, y, n, [](Floats v) { return Sigmoid(v).p; });
 }
+extern "C" void flat_sigmoid_of_all(const float* x, float* y, int64_t n) {
+  each(x, y, n, [](Floats v) { return Sigmoid::flat(v).p; });
+}
 extern "C" void slope_of_all(const float* x, float* y, int64_t n) {
   each(x, y, n, [](Floats v) { return Sigmoid(v).slope; });
 }

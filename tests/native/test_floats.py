@@ -31,6 +31,11 @@ FUNCTIONS = {
         lambda x: np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x))),
         3,
     ),
+    "flat_sigmoid_of_all": (
+        np.concatenate([floats(1e-12, 1e4), -floats(1e-12, 87.0)]),
+        lambda x: np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x))),
+        3,
+    ),
     "slope_of_all": (floats(1e-12, 87.0), lambda x: np.exp(-x) / (1 + np.exp(-x)) ** 2, 5),
 }
 
@@ -65,5 +70,6 @@ def test_ends_of_the_range(built):
     x = np.array([0.0, -0.0, -87.34, -1e4, -np.inf, np.nan], np.float32).repeat(16)
     assert np.array_equal(run(built, "exp_of_all", x)[::16], np.float32([1, 1, 0, 0, 0, np.nan]), equal_nan=True)
     x = np.array([0.0, 1e4, -1e4, np.inf, -np.inf, np.nan], np.float32).repeat(16)
-    assert np.array_equal(run(built, "sigmoid_of_all", x)[::16], np.float32([0.5, 1, 0, 1, 0, np.nan]), equal_nan=True)
+    for name in ("sigmoid_of_all", "flat_sigmoid_of_all"):
+        assert np.array_equal(run(built, name, x)[::16], np.float32([0.5, 1, 0, 1, 0, np.nan]), equal_nan=True)
     assert np.array_equal(run(built, "slope_of_all", x)[::16], np.float32([0.25, 0, 0, 0, 0, np.nan]), equal_nan=True)
