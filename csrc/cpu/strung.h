@@ -152,9 +152,9 @@ class Strung {
     int64_t step = 0, turn = 0;                    // turn: step modulo the period
     for (; step < behind || (steady <= behind && step < chunks + behind); ++step)
       one<kErodes, kEach, kPast, false>(in, out, top, step, turn, 0, nullptr);
-    Piece near[2 * kEach + 1];
+    Piece near[2 * kEach + 1] = {};
     const int last_rest = kEach > 0 ? pass_[kEach - 1].rest : 0;
-    for (int k = 0; k < kEach; ++k) {
+    for (int k = 0; k < kEach && step < steady; ++k) {
       near[2 * k] = load(top + step * kBytes - pass_[k].below_in - kBytes);
       near[2 * k + 1] = load(top + step * kBytes - pass_[k].below_in);
     }
