@@ -155,12 +155,12 @@ def scaling(results: Results) -> str:
     for work in works:
         cells = []
         for size in sizes:
-            found = {
-                row["threads"]: row["seconds"]
+            found = [
+                row["times"]
                 for row in rows
-                if (row["axis"], row["work"], row["size"]) == ("batch", work, size) and row["seconds"]
-            }
-            cells.append(f"{found[1] / found[max(found)]:.2f}" if len(found) > 1 else "–")
+                if (row["axis"], row["work"], row["size"]) == ("batch", work, size) and row["threads"] > 1
+            ]
+            cells.append(f"{found[0]:.2f}" if found and found[0] else "–")
         lines.append((f"`{work}`", *cells))
     head = ("two threads over one, batch of", *map(str, sizes))
     return f"{results.told('scaling')}\n\n{markdown(head, lines)}"

@@ -8,28 +8,37 @@
 
 namespace QG_NAMESPACE {
 
-// Hands a batch out to threads in runs of neighbours (a mask's reader brings the next one near) that become shorter towards the end, since
-// masks differ much in their work.
+// Hands a batch out to threads. Each has a stretch of its own, which is the same in the next call, so that its cache may still hold it, and
+// takes runs of neighbours (a mask's reader brings the next one near) that become shorter towards the end, since masks differ much in
+// their work; then it helps the others.
 class Runs {
  public:
-  Runs(int64_t batch, int threads) : batch_(batch), threads_(threads) {}
+  Runs(int64_t batch, int threads) : stretches_(threads < kMost ? threads : kMost), least_(batch / (32 * threads) + 1) {
+    for (int k = 0; k < stretches_; ++k) stretch_[k] = {batch * k / stretches_, batch * (k + 1) / stretches_};
+  }
 
-  // The next run's masks are first .. end; false where none are left.
-  bool take(int64_t& first, int64_t& end) {
-    first = __atomic_load_n(&next_, __ATOMIC_RELAXED);
-    do {
-      const int64_t left = batch_ - first, share = left / (8 * threads_), least = batch_ / (32 * threads_) + 1;
-      if (left <= 0) return false;
-      const int64_t run = share > least ? share : least;
-      end = run < left ? first + run : batch_;
-    } while (!__atomic_compare_exchange_n(&next_, &first, end, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
-    return true;
+  // The next run's masks for a thread are first .. end; false where none are left.
+  bool take(int thread, int64_t& first, int64_t& end) {
+    for (int k = 0; k < stretches_; ++k) {
+      Stretch& from = stretch_[(thread + k) % stretches_];
+      first = __atomic_load_n(&from.next, __ATOMIC_RELAXED);
+      while (first < from.end) {
+        const int64_t left = from.end - first, share = left / 8, run = share > least_ ? share : least_;
+        end = run < left ? first + run : from.end;
+        if (__atomic_compare_exchange_n(&from.next, &first, end, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) return true;
+      }
+    }
+    return false;
   }
 
  private:
-  const int64_t batch_;
-  const int threads_;
-  int64_t next_ = 0;
+  static constexpr int kMost = 64;
+  struct alignas(64) Stretch {  // a cache line's, so that threads do not wait for each other's
+    int64_t next, end;
+  };
+  Stretch stretch_[kMost];
+  const int stretches_;
+  const int64_t least_;
 };
 
 // Calls f(sample, memory) for each sample, `memory` of `bytes` bytes being its thread's own. 1 where there is no memory.
@@ -49,7 +58,7 @@ static int for_masks(int64_t batch, int wanted_threads, size_t bytes, F f) {
     void* const memory = qg::scratch(bytes);
     int64_t first, end;
     failed = memory ? 0 : 1;
-    while (memory && runs.take(first, end))
+    while (memory && runs.take(omp_get_thread_num(), first, end))
       for (int64_t sample = first; sample < end; ++sample) f(sample, memory);
   }
   return failed;

@@ -3,6 +3,9 @@
 
 #include "masks.h"
 #include "strung.h"
+#if defined(__AVX512BW__)
+#include "chained.h"
+#endif
 
 QG_DECLARE_KERNELS(QG_NAMESPACE)
 
@@ -10,25 +13,30 @@ namespace QG_NAMESPACE {
 
 namespace {
 
-int morph_strung(const qg::MorphTask& task) {
-  const Strung strung(task);
-  if (strung.failed()) return 1;
+// Way: Strung or Chained.
+template <class Way>
+int morph_as_string(const qg::MorphTask& task) {
+  const Way way(task);
+  if (way.failed()) return 1;
   const size_t pixels = size_t(task.height) * size_t(task.width);
   const bool large = is_large(task.batch * int64_t(pixels));
-  return for_masks(task.batch, task.threads, strung.bytes(), [&](int64_t sample, void* memory) {
+  return for_masks(task.batch, task.threads, way.bytes(), [&](int64_t sample, void* memory) {
     const uint8_t* const in = task.in + size_t(sample) * pixels;
     uint8_t* const out = task.out + size_t(sample) * pixels;
     if (large && reinterpret_cast<uintptr_t>(out) % 64 == 0)
-      strung.run<true>(in, out, memory);
+      way.template run<true>(in, out, memory);
     else
-      strung.run<false>(in, out, memory);
+      way.template run<false>(in, out, memory);
   });
 }
 
 }  // namespace
 
 int morph(const qg::MorphTask& task) {
-  if (Strung::serves(task)) return morph_strung(task);
+#if defined(__AVX512BW__)
+  if (Chained::serves(task)) return morph_as_string<Chained>(task);
+#endif
+  if (Strung::serves(task)) return morph_as_string<Strung>(task);
   const SerialTeam team;
   const Extent extent{task.depth, task.height, task.width};
   const Plane plane{nullptr, extent, column_stride<uint64_t>(extent)};

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,8 @@ SIDES = (64, 128, 256, 512, 1024)
 VOLUMES = (32, 64, 96, 128, 192)
 SIDE, PIXELS = 224, 64 * 224**2
 """Side of the masks of a growing batch; pixels in a batch of masks of growing side, or one mask where it is larger."""
+FEWEST = 9
+"""Rounds."""
 MOST_PIXELS = 2**25
 """Of a loss, whose logits are floats and whose gradient is kept: larger batches are left out."""
 
@@ -38,10 +41,12 @@ class Scaled:
 
 
 def _erode(masks: Tensor) -> Scaled:
-    few = masks[:1]
-    return Scaled(
-        lambda: erode(masks, 3), lambda: _differ(erode(few, 3), erode(few, 3, backend="reference"), erode(masks, 3)[:1])
-    )
+    few, out = masks[:1], torch.empty_like(masks)
+
+    def run() -> Tensor:
+        return erode(masks, 3, out=out)
+
+    return Scaled(run, lambda: _differ(erode(few, 3), erode(few, 3, backend="reference"), run()[:1]))
 
 
 def _elastic(masks: Tensor) -> Scaled:
@@ -54,11 +59,16 @@ def _elastic(masks: Tensor) -> Scaled:
 
 def _mix(masks: Tensor) -> Scaled:
     recipe, ids = load_recipe("default").without_bank(), torch.arange(len(masks))
+    out = torch.empty_like(masks)
 
     def run(count: int | None = None, backend: str = "auto") -> Tensor:
-        return corrupt(masks[:count], recipe, sample_ids=ids[:count], backend=backend).masks
+        return corrupt(masks[:count], recipe, sample_ids=ids[:count], out=out[:count], backend=backend).masks
 
-    return Scaled(run, lambda: _differ(run(1), run(1, "reference"), run()[:1]))
+    def check() -> str | None:
+        alone, truth = (run(1, backend).clone() for backend in ("auto", "reference"))
+        return _differ(alone, truth, run()[:1])
+
+    return Scaled(run, check)
 
 
 def _loss(masks: Tensor) -> Scaled:
@@ -110,7 +120,8 @@ def _tiled(side: int, different: int, count: int) -> Tensor:
 def scaling(
     threads: int, seconds: float, quick: bool, told: Callable[[str], None] = lambda text: None
 ) -> list[dict[str, Any]]:
-    """Rows of axis, size, work, threads, batch and seconds for one mask; those of a wrong result have `why_not`.
+    """Rows of axis, size, work, threads, batch, seconds for one mask, and how many times faster than on one thread
+    (the median over rounds, each beside its neighbour in time); those of a wrong result have `why_not`.
 
     threads: 1 and this number are measured, in turns.
     """
@@ -126,13 +137,14 @@ def scaling(
                     continue
                 scaled = work(masks)
                 if why_not := scaled.check():
-                    rows.append(row | {"threads": threads, "seconds": None, "why_not": why_not})
+                    rows.append(row | {"threads": threads, "seconds": None, "times": None, "why_not": why_not})
                     continue
                 counts = sorted({1, threads})
-                times = in_turns({str(n): _on(n, scaled.run) for n in counts}, seconds, fewest=3)
+                times = in_turns({str(n): _on(n, scaled.run) for n in counts}, seconds, fewest=FEWEST)
                 for n in counts:
-                    each = sorted(times[str(n)])[len(times[str(n)]) // 2] / len(masks)
-                    rows.append(row | {"threads": n, "seconds": each, "why_not": ""})
+                    each = statistics.median(times[str(n)]) / len(masks)
+                    pairs = statistics.median(one / many for one, many in zip(times["1"], times[str(n)]))
+                    rows.append(row | {"threads": n, "seconds": each, "times": pairs, "why_not": ""})
     return rows
 
 

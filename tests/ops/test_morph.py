@@ -79,6 +79,21 @@ def test_lines_of_whole_bytes(isa, op, height, width):
 
 
 @native
+@pytest.mark.parametrize("op", ["erode", "dilate"])
+@pytest.mark.parametrize("width", range(32, 577, 32))
+def test_small_windows_on_lines_of_whole_words(isa, op, width):
+    """Where passes hand chunks of 512 pixels on in registers: images that end with a chunk, within one, before the last
+    pass has begun; lines that repeat soon and late; more and fewer steps along y; and what is just too far for that."""
+    generator = torch.Generator().manual_seed(width)
+    for height in (1, 2, 16, 33, 48, 67):
+        masks = (torch.rand(2, height, width, generator=generator) < (0.9 if op == "erode" else 0.1)).to(torch.uint8)
+        masks[1, :, : width // 2], masks[1, : height // 2] = 1, 1
+        for radius in range(1, 9):
+            got = getattr(morph, op)(masks, radius, backend="native")
+            assert torch.equal(got, getattr(reference, op)(masks, radius)), (height, radius)
+
+
+@native
 @pytest.mark.parametrize("offset", [0, 8])
 def test_past_the_caches(isa, offset):
     """A batch that no cache is likely to hold, where lines of cache are written whole, and where they cannot be."""

@@ -80,7 +80,7 @@ def corrupt(
     images = None if image_ids is None else image_ids.cpu().contiguous()
     given = None if rows is None else rows.to("cpu", torch.int32).contiguous()
     cpu().corrupt(
-        results.pointers(masks, numbers_of(results.masks.dtype, tables.softness[0] > 0).ctypes.data),
+        results.pointers(masks, _numbers_at(results.masks.dtype, tables.softness[0] > 0)),
         *results.frame(masks, spacing, num_classes),
         *tables.address,
         (seed, sample_ids.data_ptr(), pointer(images), pointer(given)),
@@ -94,6 +94,11 @@ def numbers_of(dtype: torch.dtype, is_soft: bool) -> np.ndarray:
     """Bytes of 256 numbers of `dtype`: what stands for label k, or for the probability k / 255."""
     numbers = torch.arange(256, dtype=torch.float32)
     return (numbers / 255 if is_soft else numbers).to(dtype).view(torch.uint8).numpy()
+
+
+@functools.cache
+def _numbers_at(dtype: torch.dtype, is_soft: bool) -> int:
+    return numbers_of(dtype, is_soft).ctypes.data  # NumPy takes as long to tell an address as two checks do
 
 
 def pointer(tensor: Tensor | None) -> int:
