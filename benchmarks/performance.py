@@ -147,7 +147,7 @@ def steps(results: Results) -> str:
 
 
 def scaling(results: Results) -> str:
-    """What two threads bring, by the batch."""
+    """What two threads bring, by the batch, and in brackets what they bring to arithmetic."""
     rows = results.of["scaling"]["scaling"]
     sizes = sorted({row["size"] for row in rows if row["axis"] == "batch"})
     works = list(dict.fromkeys(row["work"] for row in rows))
@@ -156,11 +156,13 @@ def scaling(results: Results) -> str:
         cells = []
         for size in sizes:
             found = [
-                row["times"]
+                f"{row['times']:.2f} ({row['times_machine']:.2f})"
                 for row in rows
-                if (row["axis"], row["work"], row["size"]) == ("batch", work, size) and row["threads"] > 1
+                if (row["axis"], row["work"], row["size"]) == ("batch", work, size)
+                and row["threads"] > 1
+                and row["times"]
             ]
-            cells.append(f"{found[0]:.2f}" if found and found[0] else "–")
+            cells.append(found[0] if found else "–")
         lines.append((f"`{work}`", *cells))
     head = ("two threads over one, batch of", *map(str, sizes))
     return f"{results.told('scaling')}\n\n{markdown(head, lines)}"

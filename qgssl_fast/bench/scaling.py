@@ -61,11 +61,11 @@ def _mix(masks: Tensor) -> Scaled:
     recipe, ids = load_recipe("default").without_bank(), torch.arange(len(masks))
     out = torch.empty_like(masks)
 
-    def run(count: int | None = None, backend: str = "auto") -> Tensor:
-        return corrupt(masks[:count], recipe, sample_ids=ids[:count], out=out[:count], backend=backend).masks
+    def run(masks: Tensor = masks, ids: Tensor = ids, out: Tensor = out, backend: str = "auto") -> Tensor:
+        return corrupt(masks, recipe, sample_ids=ids, out=out, backend=backend).masks
 
     def check() -> str | None:
-        alone, truth = (run(1, backend).clone() for backend in ("auto", "reference"))
+        alone, truth = (run(masks[:1], ids[:1], out[:1], name).clone() for name in ("auto", "reference"))
         return _differ(alone, truth, run()[:1])
 
     return Scaled(run, check)
@@ -120,12 +120,15 @@ def _tiled(side: int, different: int, count: int) -> Tensor:
 def scaling(
     threads: int, seconds: float, quick: bool, told: Callable[[str], None] = lambda text: None
 ) -> list[dict[str, Any]]:
-    """Rows of axis, size, work, threads, batch, seconds for one mask, and how many times faster than on one thread
-    (the median over rounds, each beside its neighbour in time); those of a wrong result have `why_not`.
+    """Rows of axis, size, work, threads, batch, seconds for one mask, and `times`: how many times faster than on one
+    thread. `times_machine` is what the threads bring to arithmetic in the cache, in the same minute: two cores of a
+    shared machine may be one. Both are medians over rounds, each beside its neighbour in time. Rows of a wrong result
+    have `why_not`.
 
     threads: 1 and this number are measured, in turns.
     """
     keep_memory()
+    arithmetic = _arithmetic()
     rows: list[dict[str, Any]] = []
     for axis, sizes in axes(quick).items():
         for size, make in sizes:
@@ -137,15 +140,46 @@ def scaling(
                     continue
                 scaled = work(masks)
                 if why_not := scaled.check():
-                    rows.append(row | {"threads": threads, "seconds": None, "times": None, "why_not": why_not})
+                    rows.append(
+                        row
+                        | {
+                            "threads": threads,
+                            "seconds": None,
+                            "times": None,
+                            "times_machine": None,
+                            "why_not": why_not,
+                        }
+                    )
                     continue
                 counts = sorted({1, threads})
-                times = in_turns({str(n): _on(n, scaled.run) for n in counts}, seconds, fewest=FEWEST)
+                runs = {
+                    f"{what} {n}": _on(n, does)
+                    for what, does in (("ours", scaled.run), ("machine", arithmetic))
+                    for n in counts
+                }
+                found = in_turns(runs, seconds, fewest=FEWEST)
                 for n in counts:
-                    each = statistics.median(times[str(n)]) / len(masks)
-                    pairs = statistics.median(one / many for one, many in zip(times["1"], times[str(n)]))
-                    rows.append(row | {"threads": n, "seconds": each, "times": pairs, "why_not": ""})
+                    each = statistics.median(found[f"ours {n}"]) / len(masks)
+                    ours, machine = (_times(found[f"{what} 1"], found[f"{what} {n}"]) for what in ("ours", "machine"))
+                    told_of = {"seconds": each, "times": ours, "times_machine": machine, "why_not": ""}
+                    rows.append(row | {"threads": n, **told_of})
     return rows
+
+
+def _arithmetic() -> Run:
+    """Work of nothing but arithmetic, on numbers in the second-level cache: the most that threads can bring."""
+    numbers = torch.linspace(0, 6, 2**16)
+    out = torch.empty_like(numbers)
+
+    def run() -> None:
+        for _ in range(10):
+            torch.sin(numbers, out=out)
+
+    return run
+
+
+def _times(one: list[float], many: list[float]) -> float:
+    return statistics.median(a / b for a, b in zip(one, many))
 
 
 def _on(threads: int, run: Run) -> Run:

@@ -193,7 +193,7 @@ def numbers(op: str, name: str, values: Tensor | None, masks: Tensor) -> Tensor:
     if values.shape != (batch,):
         raise InputError(f"{op}: {name} must be [{batch}], as there are masks, got {list(values.shape)}")
     _check.same_device(op, name, values, masks)
-    return values.to(torch.int64)
+    return values if values.dtype is torch.int64 else values.to(torch.int64)
 
 
 def _check_rows(rows: Tensor, masks: Tensor, recipe: Recipe) -> None:
@@ -251,21 +251,26 @@ def _check_out(op: str, masks: Tensor, out: Tensor, num_classes: int, is_soft: b
         raise InputError(f"{op}: out must not require a gradient")
     if out.numel() == 0:
         return
-    outer = out.dim() - masks.dim() + 1
-    mask = out[(0,) * outer]
-    apart, needed = True, mask.numel()
-    for stride, side in sorted(zip(out.stride()[:outer], out.shape[:outer])):
-        apart &= side == 1 or stride >= needed
-        needed = max(stride * side, needed)
-    if not mask.is_contiguous() or not apart:
-        raise InputError(
-            f"{op}: out must hold each mask's pixels together, as inputs[:, 3] does; strides {out.stride()}"
-        )
-    if _span(out)[0] < _span(masks)[1] and _span(masks)[0] < _span(out)[1]:
+    if not out.is_contiguous():
+        outer = out.dim() - masks.dim() + 1
+        mask = out[(0,) * outer]
+        apart, needed = True, mask.numel()
+        for stride, side in sorted(zip(out.stride()[:outer], out.shape[:outer])):
+            apart &= side == 1 or stride >= needed
+            needed = max(stride * side, needed)
+        if not mask.is_contiguous() or not apart:
+            raise InputError(
+                f"{op}: out must hold each mask's pixels together, as inputs[:, 3] does; strides {out.stride()}"
+            )
+    written, read = _span(out), _span(masks)
+    if written[0] < read[1] and read[0] < written[1]:
         raise InputError(f"{op}: out must not share memory with masks")
 
 
 def _span(tensor: Tensor) -> tuple[int, int]:
     """Addresses of a tensor's first byte and behind its last."""
+    first = tensor.data_ptr()
+    if tensor.is_contiguous():
+        return first, first + tensor.nbytes
     last = sum((side - 1) * stride for side, stride in zip(tensor.shape, tensor.stride()))
-    return tensor.data_ptr(), tensor.data_ptr() + (last + 1) * tensor.element_size()
+    return first, first + (last + 1) * tensor.element_size()
