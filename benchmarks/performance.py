@@ -31,6 +31,13 @@ HERE = Path(__file__).resolve().parent
 # Case, contender, and how many times faster ours is meant to be; of a limit: the share of it.
 ALONE = "itself"
 """An aim in masks a second: about 30 times what the published generator does (see the template)."""
+README = [
+    ("the paper's mix of corruptions and Dice, 224x224", [("mix_paper", "per mask, opencv", "OpenCV mask by mask")]),
+    ("erosion 7x7, 224x224; 7x7x7, 96^3", [("erode", "opencv", "OpenCV"), ("erode_3d", "fastmorph", "fastmorph")]),
+    ("elastic warp, 224x224; 96^3", [("elastic", "opencv", "OpenCV"), ("elastic_3d", "torchio", "TorchIO")]),
+    ("augmentation of a colour image with its mask, 224x224", [("augment_2d", "albumentations", "Albumentations")]),
+]
+"""Lines of the README's table: what is told of a case, beside which contender."""
 AIMS = [
     ("mix_paper", ALONE, 60_000), ("mix_paper", "per mask, opencv", 30),
     ("erode", "opencv", 3), ("erode", "copy", 0.7), ("erode_many", "copy", 0.7),
@@ -206,6 +213,26 @@ def page(results: Results, template: str) -> str:
     return re.sub(r"{{(\w+)}}", lambda found: made[found[1]], template)
 
 
+def brief(results: Results) -> str:
+    """The README's table."""
+    lines = []
+    for title, cases in README:
+        ours = [number(results.row(case, "ours")["per_second"]) for case, _, _ in cases]
+        times = [number(ratio(results, case, contender)) for case, contender, _ in cases]
+        lines.append((title, "; ".join(ours), "; ".join(name for _, _, name in cases), "; ".join(times)))
+    losses = results.of["losses-table"]
+    title = "weighted BCE+Dice, 32x1x224x224"
+    took = {name: row["milliseconds"] for name, row in losses["cases"][title].items()}
+    times = [f"{took[peer] / took['ours']:.1f}" for peer in ("eager", "compiled")]
+    commit = str(losses["machine"]["commit"])[:7]
+    title += f", with its gradient, each by itself (`benchmarks/bench_losses.py`, commit {commit})"
+    lines.append((title, f"{1e3 / took['ours']:,.0f} batches", "torch eager; `torch.compile`", "; ".join(times)))
+    machine = results.of["masks"]["machine"]
+    on = f"{machine['processor']}, {machine['isa']}, torch {machine['torch']}, commit {machine['commit'][:7]}"
+    shown = markdown(("work", "ours, a second", "beside", "times"), lines)
+    return f"One core of an {on}, contenders in turns (`qgssl-fast bench`):\n\n{shown}"
+
+
 def pages(results: Results, docs: Path) -> dict[Path, str]:
     """Every page with figures, as it has to be."""
     template = (HERE / "performance.template.md").read_text(encoding="utf-8")
@@ -213,6 +240,7 @@ def pages(results: Results, docs: Path) -> dict[Path, str]:
     return {
         docs / "performance.md": page(results, template),
         docs / "training.md": replaced(docs / "training.md", "steps", bench_step.block(step)),
+        docs.parent / "README.md": replaced(docs.parent / "README.md", "speed", brief(results)),
         docs / "losses.md": replaced(docs / "losses.md", "losses-cpu", losses_table.block(loss)),
     }
 
