@@ -39,7 +39,7 @@ def train_weak(
     if config.folds == 1:
         fitted = [fit(WeakStage(config, network(), stores, folder, seed))]
     else:
-        owner = stores["train"].owner or range(len(stores["train"]))
+        owner = whole_groups(stores["train"].owner or range(len(stores["train"])), inputs.groups)
         parts, fitted, banks = fold_indices(owner, config.folds, seed), [], []
         for k, part in enumerate(parts):
             name = f"weak/fold-{k}"
@@ -59,17 +59,26 @@ def train_weak(
     return {"val_dice": dice, "seconds": seconds, "snapshots": config.snapshots, "folds": config.folds}
 
 
+def whole_groups(owner: Sequence[int], groups: Sequence[str | None]) -> list[int]:
+    """For each sample the first case of its case's group: images of one patient tell of each other, too.
+
+    owner: the case of each sample. groups: that of each case, None where it has none; empty: of no case known.
+    """
+    first: dict[str, int] = {}
+    leads = [k if group is None else first.setdefault(group, k) for k, group in enumerate(groups)]
+    return [leads[case] for case in owner] if leads else list(owner)
+
+
 def fold_indices(owner: Sequence[int], folds: int, seed: int) -> list[list[int]]:
-    """`folds` disjoint parts of the samples, each in order; owner: the case of each sample.
+    """`folds` disjoint parts of the samples, each in order; owner: the case, or the first of its group, of each sample.
 
     Cases stay whole, slices of a volume would tell of each other; the parts' numbers of cases differ by one at most.
     Raises InputError where a part, or what is left of it, would be empty.
     """
     cases = sorted(set(owner))
     if not 2 <= folds <= len(cases):
-        raise InputError(
-            f"weak.folds: wanted 2 to {len(cases)} (the labelled images), or 1 for no cross-fitting, got {folds}"
-        )
+        most = f"{len(cases)} (the labelled images, or their groups)"
+        raise InputError(f"weak.folds: wanted 2 to {most}, or 1 for no cross-fitting, got {folds}")
     order = torch.randperm(len(cases), generator=torch.Generator().manual_seed(stable_seed(seed, "folds"))).tolist()
     parts = [{cases[k] for k in order[fold::folds]} for fold in range(folds)]
     return [[k for k, case in enumerate(owner) if case in part] for part in parts]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,19 +29,23 @@ from .logging import Log
 from .ranks import world
 from .schedule import stable_seed
 
-Found = tuple[str, dict[str, DeviceStore], list[str]]  # where from, stores, what to say
+Found = tuple[str, dict[str, DeviceStore], list[str], list[str | None]]  # where from, stores, what to say, groups
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 
 
 @dataclass
 class Inputs:
-    """Stores by split (train, val, test, unlabeled; an absent one is empty) and what the networks must know of them."""
+    """Stores by split (train, val, test, unlabeled; an absent one is empty) and what the networks must know of them.
+
+    groups: the patient, lesion or sequence of each training case, None where it has none; empty: of no case known.
+    """
 
     root: str
     stores: dict[str, DeviceStore]
     notes: list[str]
     mean: list[float]
     std: list[float]
+    groups: list[str | None] = field(default_factory=list)
 
     @property
     def num_classes(self) -> int:
@@ -55,9 +59,9 @@ class Inputs:
 def load_inputs(config: Config, folder: Path, device: torch.device, log: Log) -> Inputs:
     """Read the data set (or make the phantoms in `folder`), check it and put it on `device`; all faults at once."""
     if config.data is not None and is_sharded(config.data):
-        root, stores, notes = _from_shards(config, config.data, folder, device, log)
+        root, stores, notes, groups = _from_shards(config, config.data, folder, device, log)
     else:
-        root, stores, notes = _from_files(config, folder, device, log)
+        root, stores, notes, groups = _from_files(config, folder, device, log)
     for split in ("train", "val"):
         if not len(stores[split]):
             raise InputError(f"{root}: the split {split!r} has no image with a mask")
@@ -67,7 +71,7 @@ def load_inputs(config: Config, folder: Path, device: torch.device, log: Log) ->
             raise InputError(f"images.normalization: imagenet is for RGB images, got {len(mean)} channel(s)")
         mean, std = IMAGENET
     notes = [*notes, *dict.fromkeys(note for store in stores.values() for note in store.notes)]
-    return Inputs(root, stores, notes, mean, std)
+    return Inputs(root, stores, notes, mean, std, groups)
 
 
 def _from_files(config: Config, folder: Path, device: torch.device, log: Log) -> Found:
@@ -83,7 +87,7 @@ def _from_files(config: Config, folder: Path, device: torch.device, log: Log) ->
             classes=settings.classes, volumes=volume_options(settings.volumes, config.seed),
             placement=Placement(settings.tier, settings.budget_gb), dtype=settings.dtype,
         )  # fmt: skip
-    return str(root), stores, dataset.notes
+    return str(root), stores, dataset.notes, [case.group for case in dataset.splits["train"]]
 
 
 def _from_shards(config: Config, url: str, folder: Path, device: torch.device, log: Log) -> Found:
@@ -111,7 +115,7 @@ def _from_shards(config: Config, url: str, folder: Path, device: torch.device, l
         told["unlabeled"] = [{"shard": shard.name} for shard in index["unlabeled"].shards]
     write_json(folder / "splits.json", told)
     notes = ["volumes come as the shards' patches: figures are of these"] if len(settings.size) == 3 else []
-    return url, stores, notes
+    return url, stores, notes, []
 
 
 def read_splits(root: str | Path, settings: Any, seed: int) -> Dataset:

@@ -48,7 +48,7 @@ def test_cross_fitted_masks_are_by_models_that_held_the_image_out(guided_run):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--weak.folds", "7"], "weak.folds: wanted 2 to 6 (the labelled images)"),
+        (["--weak.folds", "7"], "weak.folds: wanted 2 to 6 (the labelled images, or their groups)"),
         (["--quality.soft", "1.5"], "quality.soft: wanted 0 to 1, got 1.5"),
         (["--segmenter.unlabelled_batch", "13"], "SUP+, take 13 unlabelled images"),
         (["--segmenter.ema", "0"], "pseudo_label needs a teacher"),
@@ -66,6 +66,16 @@ def test_refused_before_training(capsys, tmp_path, tiny_config, words, told):
     said = capsys.readouterr().err
     assert told.replace("SUP+, ", "") in said
     assert not (out / "quality").exists()
+
+
+def test_images_of_a_patient_are_cross_fitted_together(dataset, capsys, tmp_path, tiny_config):
+    root = dataset(train=6)
+    lines = (root / "train.csv").read_text().splitlines()
+    patients = ["patient", "p", "q", "p", "r", "q", "r"]
+    (root / "train.csv").write_text("\n".join(f"{line},{patient}" for line, patient in zip(lines, patients)) + "\n")
+    words = ["train", "--config", str(tiny_config), "--data", str(root), "--out", str(tmp_path / "out")]
+    assert main([*words, "--weak.folds", "4"]) == 2
+    assert "weak.folds: wanted 2 to 3 (the labelled images, or their groups)" in capsys.readouterr().err
 
 
 def test_a_predictor_of_before_is_taken_or_refused(guided_run, tiny_config, tmp_path, capsys, metrics):

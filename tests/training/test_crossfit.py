@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from qgssl_fast.errors import InputError
-from qgssl_fast.training.crossfit import fold_indices
+from qgssl_fast.training.crossfit import fold_indices, whole_groups
 
 OWNER = [0, 0, 0, 1, 2, 2, 3, 3, 3, 3, 4]
 
@@ -26,3 +26,14 @@ def test_every_sample_once_and_cases_whole(folds):
 def test_more_parts_than_cases():
     with pytest.raises(InputError, match=r"weak\.folds: wanted 2 to 5"):
         fold_indices(OWNER, 6, seed=0)
+
+
+def test_groups_stay_whole():
+    groups = ["a", "b", None, "a", None]
+    owner = whole_groups(OWNER, groups)
+    assert owner == [0, 0, 0, 1, 2, 2, 0, 0, 0, 0, 4]
+    for part in fold_indices(owner, 4, seed=0):
+        assert {0, 6} <= set(part) or {0, 6}.isdisjoint(part)
+    with pytest.raises(InputError, match=r"weak\.folds: wanted 2 to 4"):
+        fold_indices(owner, 5, seed=0)
+    assert whole_groups(OWNER, []) == OWNER
