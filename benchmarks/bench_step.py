@@ -84,7 +84,7 @@ def main() -> None:
     if chosen.out:
         write_text(chosen.out, json.dumps(results, indent=1) + "\n")
     if chosen.docs:
-        write_text(chosen.docs, replaced(chosen.docs, "steps", block(results)))
+        write_text(chosen.docs, replaced(chosen.docs, {"steps": block(results)}))
 
 
 if __name__ == "__main__":

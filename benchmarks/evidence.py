@@ -85,7 +85,7 @@ def write_page(rows: Path, page: Path) -> None:
     tables = {"methods": table(rows), "beside": table(rows, PL)}
     tables |= {"predictors": predictors(seen), "guard": guard_table(guard)}
     for name, text in tables.items():
-        page.write_text(replaced(page, name, text), encoding="utf-8")
+        page.write_text(replaced(page, {name: text}), encoding="utf-8")
     draw_guard(guard, page.parent / "pictures" / "results-guard.png")
 
 

@@ -77,7 +77,7 @@ def main() -> None:
         write_text(chosen.out, json.dumps(results, indent=1) + "\n")
     print(table(results["cases"]))
     if chosen.docs:
-        write_text(chosen.docs, replaced(chosen.docs, "losses-cpu", block(results)))
+        write_text(chosen.docs, replaced(chosen.docs, {"losses-cpu": block(results)}))
 
 
 if __name__ == "__main__":

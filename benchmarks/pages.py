@@ -27,8 +27,11 @@ def told(machine: dict[str, Any], command: str) -> str:
     return f"{', '.join(part for part in parts if part)}; `{command}`."
 
 
-def replaced(page: Path, name: str, text: str) -> str:
-    """The page's text with `text` between its marks "begin NAME" and "end NAME"."""
-    begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->"
-    head, rest = page.read_text(encoding="utf-8").split(begin)
-    return f"{head}{begin}{text}\n{end}{rest.split(end)[1]}"
+def replaced(page: Path, texts: dict[str, str]) -> str:
+    """The page's text with each of `texts`, by name, between its marks "begin NAME" and "end NAME"."""
+    made = page.read_text(encoding="utf-8")
+    for name, text in texts.items():
+        begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->"
+        head, rest = made.split(begin)
+        made = f"{head}{begin}{text}\n{end}{rest.split(end)[1]}"
+    return made

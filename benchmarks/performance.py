@@ -1,4 +1,4 @@
-"""Makes docs/performance.md, its pictures, and the measured tables of docs/training.md and docs/losses.md from results.
+"""Makes docs/performance.md, its pictures, and the measured tables of README.md and pages of docs/ from results.
 
 python benchmarks/performance.py [--results FOLDER] [--docs FOLDER]
 
@@ -17,6 +17,7 @@ from typing import Any
 
 import bench_step
 import losses_table
+import reached
 from pages import markdown, number, replaced, told
 
 from qgssl_fast.bench import pictures, report, suite
@@ -54,6 +55,7 @@ class Results:
     """The files of results, and the reasons beside them."""
 
     def __init__(self, folder: Path, reasons: Path = HERE / "reasons.toml") -> None:
+        self.folder = folder
         names = {part: FILES.get(part, f"bench-{part}.json") for part in PARTS}
         self.of = {part: json.loads((folder / name).read_text(encoding="utf-8")) for part, name in names.items()}
         self.reasons: dict[str, dict[str, str]] = tomllib.loads(reasons.read_text(encoding="utf-8"))
@@ -239,9 +241,12 @@ def pages(results: Results, docs: Path) -> dict[Path, str]:
     step, loss = results.of["steps"], results.of["losses-table"]
     return {
         docs / "performance.md": page(results, template),
-        docs / "training.md": replaced(docs / "training.md", "steps", bench_step.block(step)),
-        docs.parent / "README.md": replaced(docs.parent / "README.md", "speed", brief(results)),
-        docs / "losses.md": replaced(docs / "losses.md", "losses-cpu", losses_table.block(loss)),
+        docs / "training.md": replaced(docs / "training.md", {"steps": bench_step.block(step)}),
+        docs.parent / "README.md": replaced(
+            docs.parent / "README.md", {"speed": brief(results), "reached": reached.block(results.folder)}
+        ),
+        docs / "data.md": replaced(docs / "data.md", {"phantom-seeds": reached.seeds(results.folder)}),
+        docs / "losses.md": replaced(docs / "losses.md", {"losses-cpu": losses_table.block(loss)}),
     }
 
 

@@ -23,7 +23,9 @@ def results():
     return performance.Results(ROOT / "benchmarks" / "results")
 
 
-@pytest.mark.parametrize("name", ["docs/performance.md", "docs/training.md", "docs/losses.md", "README.md"])
+@pytest.mark.parametrize(
+    "name", ["docs/performance.md", "docs/training.md", "docs/losses.md", "docs/data.md", "README.md"]
+)
 def test_the_page_is_what_the_results_make(results, name):
     path = ROOT / name
     made = performance.pages(results, ROOT / "docs")[path]
