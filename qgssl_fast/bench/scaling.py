@@ -140,27 +140,16 @@ def scaling(
                     continue
                 scaled = work(masks)
                 if why_not := scaled.check():
-                    rows.append(
-                        row
-                        | {
-                            "threads": threads,
-                            "seconds": None,
-                            "times": None,
-                            "times_machine": None,
-                            "why_not": why_not,
-                        }
-                    )
+                    absent = dict.fromkeys(("seconds", "times", "times_machine"))
+                    rows.append(row | {"threads": threads, **absent, "why_not": why_not})
                     continue
                 counts = sorted({1, threads})
-                runs = {
-                    f"{what} {n}": _on(n, does)
-                    for what, does in (("ours", scaled.run), ("machine", arithmetic))
-                    for n in counts
-                }
+                works = {"ours": scaled.run, "machine": arithmetic}
+                runs = {f"{what} {n}": _on(n, does) for what, does in works.items() for n in counts}
                 found = in_turns(runs, seconds, fewest=FEWEST)
                 for n in counts:
                     each = statistics.median(found[f"ours {n}"]) / len(masks)
-                    ours, machine = (_times(found[f"{what} 1"], found[f"{what} {n}"]) for what in ("ours", "machine"))
+                    ours, machine = (_times(found[f"{what} 1"], found[f"{what} {n}"]) for what in works)
                     told_of = {"seconds": each, "times": ours, "times_machine": machine, "why_not": ""}
                     rows.append(row | {"threads": n, **told_of})
     return rows
