@@ -29,7 +29,6 @@ else:
     import tomli as tomllib
 
 HERE = Path(__file__).resolve().parent
-# Case, contender, and how many times faster ours is meant to be; of a limit: the share of it.
 ALONE = "itself"
 """An aim in masks a second: about 30 times what the published generator does (see the template)."""
 README = [
@@ -39,6 +38,7 @@ README = [
     ("augmentation of a colour image with its mask, 224x224", [("augment_2d", "albumentations", "Albumentations")]),
 ]
 """Lines of the README's table: what is told of a case, beside which contender."""
+# Case, contender, and how many times faster ours is meant to be; of a limit: the share of it.
 AIMS = [
     ("mix_paper", ALONE, 60_000), ("mix_paper", "per mask, opencv", 30),
     ("erode", "opencv", 3), ("erode", "copy", 0.7), ("erode_many", "copy", 0.7),
